@@ -1,0 +1,1 @@
+"""The contract between processes: events, topics, tables, identifiers. No I/O."""

@@ -1,0 +1,1 @@
+"""Steps between topics: de-identification, assembly, routing, inference, findings, risk, alerts, reviews."""
