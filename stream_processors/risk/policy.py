@@ -50,10 +50,15 @@ def assess(status: str, reason: str, findings: Sequence[Finding], ordered_priori
     """
     floor = ORDERED_WEIGHT.get(ordered_priority, ORDERED_WEIGHT["unknown"])
     if status == "not-analysed":
-        return Risk(urgency="not-analysed", weight=floor, rule=NOT_ANALYSED_RULE, reason=f"not analysed: {reason}")
+        return Risk(
+            urgency="not-analysed", weight=floor, rule=NOT_ANALYSED_RULE, reason=f"not analysed: {reason}"
+        )
     if status != "analysed":
         return Risk(
-            urgency="undetermined", weight=floor, rule=UNDETERMINED_RULE, reason=f"the AI gave no answer: {reason}"
+            urgency="undetermined",
+            weight=floor,
+            rule=UNDETERMINED_RULE,
+            reason=f"the AI gave no answer: {reason}",
         )
     matched = [(rule, finding) for finding in findings if (rule := rule_for(finding)) is not None]
     if not matched:
@@ -92,7 +97,9 @@ def _as_ordered(floor: float, ordered_priority: str, reason: str) -> Risk:
     said = {
         "stat": "no finding reached its threshold; ordered STAT",
         "routine": "no finding reached its threshold",
-    }.get(ordered_priority, "no finding reached its threshold; ordered priority unknown, so it queues like STAT")
+    }.get(
+        ordered_priority, "no finding reached its threshold; ordered priority unknown, so it queues like STAT"
+    )
     return Risk(
         urgency=_raised("routine", ordered_priority),
         weight=floor,

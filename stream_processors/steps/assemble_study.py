@@ -100,7 +100,11 @@ def absorbed(
     quarantined |= {refused.raw_digest for refused in event.quarantined}
     fresh: dict[str, str] = {}
     for each in event.instances:
-        current = known[each.instance][0] if each.instance in known else fresh.setdefault(each.instance, each.digest)
+        current = (
+            known[each.instance][0]
+            if each.instance in known
+            else fresh.setdefault(each.instance, each.digest)
+        )
         if current != each.digest:
             conflicts.add(each.digest)
     after = _grown(before, event, bool(fresh))
@@ -151,7 +155,9 @@ def _grown(before: Assembly, event: InstanceDeidentified, changed: bool) -> Asse
         revision=before.revision + 1 if changed or not before.status else before.revision,
         status=status,
         evidence=before.evidence if status == "complete" else "",
-        ordered_priority=max(before.ordered_priority, event.ordered_priority, key=lambda one: STRICTNESS.get(one, 1)),
+        ordered_priority=max(
+            before.ordered_priority, event.ordered_priority, key=lambda one: STRICTNESS.get(one, 1)
+        ),
         received_at=min(filter(None, (before.received_at, _received_at(event)))),
         modalities=tuple(sorted({*before.modalities, *(each.modality for each in event.instances)} - {""})),
         body_parts=tuple(sorted({*before.body_parts, *parts})),
@@ -185,7 +191,9 @@ def _row(row: StudyAssemblyRow, after: Assembly, entry: Entry, **changes: Any) -
     )
 
 
-def _described(row: StudyAssemblyRow, assembly: Assembly, of_event: tuple[StudyInstance, ...]) -> dict[str, Any]:
+def _described(
+    row: StudyAssemblyRow, assembly: Assembly, of_event: tuple[StudyInstance, ...]
+) -> dict[str, Any]:
     """Every field of the event but its envelope, from what was recorded for that revision."""
     recorded: dict[str, list[Any]] = json.loads(row.instances or "{}")
     digests = sorted(digest for digest, revision in recorded.values() if revision <= assembly.revision)

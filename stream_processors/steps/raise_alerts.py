@@ -57,7 +57,9 @@ async def run(cause: RiskScored | AlertCommand, context: StepContext) -> AsyncIt
     entry = caused_by(row.history, cause_of(cause)) if row is not None else None
     if entry is not None:
         alert = Alert(**entry.state)
-        envelope = context.envelope(cause, "AlertState", alert.alert_id, str(entry.version), occurred_at=entry.at)
+        envelope = context.envelope(
+            cause, "AlertState", alert.alert_id, str(entry.version), occurred_at=entry.at
+        )
         yield AlertState(envelope=envelope, version=entry.version, **asdict(alert))
 
 

@@ -134,7 +134,9 @@ def _changed(review: Review, command: ReviewCommand, now: int) -> Review:
         return replace(review, status="signed", signed_by=command.actor, signed_at=now, claimed_by="")
     said = "accepted" if command.action == "accept" else "rejected"
     latest = {each.finding: each for each in review.decisions}
-    latest[command.finding] = FindingDecision(finding=command.finding, decision=said, actor=command.actor, at=now)
+    latest[command.finding] = FindingDecision(
+        finding=command.finding, decision=said, actor=command.actor, at=now
+    )
     return replace(review, decisions=tuple(latest[finding] for finding in sorted(latest)))
 
 
@@ -195,7 +197,9 @@ def _review(entry: Entry) -> Review:
 
 def _row(row: ReviewRow | None, command: ReviewCommand, review: Review, now: int) -> ReviewRow:
     state = asdict(review)
-    history = appended(row.history if row is not None else None, Entry(review.version, cause_of(command), now, state))
+    history = appended(
+        row.history if row is not None else None, Entry(review.version, cause_of(command), now, state)
+    )
     return ReviewRow(
         site=command.envelope.site,
         study=command.envelope.study,
