@@ -27,23 +27,17 @@ CLIENTS = {
 """The files that may name a client of an engine, the logs or the metrics. Kafka's client has two subjects: log and registry."""
 
 VIOLATIONS = [
-    pytest.param(
-        "inference/pixels.py", "import sqlite3", "reach no client library", id="a pure core opens a database"
-    ),
-    pytest.param(
-        "schemas/codec.py", "import runtime.ports", "runtime on the schemas", id="a contract imports a port"
-    ),
-    pytest.param(
-        "portal_api/app.py", "import sinks.runner", "services on inference", id="the portal imports a sink"
-    ),
+    pytest.param("inference/pixels.py", "import sqlite3", "Pure cores", id="a pure core opens a database"),
+    pytest.param("schemas/codec.py", "import runtime.ports", "Layers", id="a contract imports a port"),
+    pytest.param("portal_api/app.py", "import sinks.runner", "Layers", id="the portal imports a sink"),
     pytest.param(
         "stream_processors/steps/score_risk.py",
         "import stream_processors.steps.infer",
-        "Steps do not know each other",
+        "Steps",
         id="a step imports a step",
     ),
     pytest.param(
-        "producers/stow.py", "import producers.folder", "Gateways do not", id="a gateway imports a gateway"
+        "producers/stow.py", "import producers.folder", "Gateways", id="a gateway imports a gateway"
     ),
 ]
 
@@ -86,7 +80,7 @@ def test_an_import_against_the_contracts_is_found(tmp_path, file, line, contract
     result = lint_imports(tmp_path)
 
     broken = [row for row in result.stdout.splitlines() if row.endswith("BROKEN")]
-    assert [row for row in broken if contract in row], result.stdout
+    assert [row for row in broken if row.startswith(contract)], result.stdout
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -24,6 +24,6 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def guarded(self: socket.socket, address: tuple[object, ...]) -> None:
         if self.family in {socket.AF_INET, socket.AF_INET6} and not is_this_machine(address[0]):
             raise AssertionError(f"a unit test opens a connection to {address[0]}")
-        connect(self, address)  # type: ignore[arg-type]  # typeshed's address is wider than what sockets of the internet take
+        connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
