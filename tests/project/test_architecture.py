@@ -44,7 +44,7 @@ VIOLATIONS = [
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [
-        Path(sys.executable).with_name("lint-imports"),
+        str(Path(sys.executable).with_name("lint-imports")),
         "--config",
         str(ROOT / ".importlinter"),
         "--no-cache",
