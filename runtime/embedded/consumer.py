@@ -20,7 +20,7 @@ LOOK_S = 0.2
 """Seconds between looks at the group: how long a dead owner's partitions lie idle."""
 HAND_OVER_S = 10.0
 """Seconds that a partition due to another member waits for the commit of what was delivered; Kafka waits for the next poll."""
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.05
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.03
 """Seconds between looks for records: short after the last one came, long when idle, so that idle processes cost nothing."""
 MAX_POLL_BYTES = 50 * 1_048_576
 """Bytes that one poll returns at most, give or take a record; Kafka's `fetch.max.bytes`."""
