@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ OVERRIDE_PREFIX = "RADSTREAM__"
 """What an overriding environment variable starts with; `__` again separates the levels."""
 ENCODED = b"base64:"
 """What a secret starts with that is stored as text; without it the stored bytes are the secret."""
+
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""TOML keys that need no quotes."""
 
 
 class SecretReference(RootModel[str]):
@@ -213,9 +217,9 @@ def _overridden(values: dict[str, Any], environment: Mapping[str, str]) -> dict[
 def _toml_table(path: tuple[str, ...], table: Mapping[str, Any]) -> list[str]:
     """Lines of one table: first its values, then its subtables, as TOML wants it."""
     plain = {key: value for key, value in table.items() if not _is_nested(value)}
-    lines = [f"{_quoted(key)} = {_quoted(value)}" for key, value in plain.items()]
+    lines = [f"{_key(key)} = {_quoted(value)}" for key, value in plain.items()]
     for key, value in table.items():
-        name = ".".join(map(_quoted, (*path, key)))
+        name = ".".join(map(_key, (*path, key)))
         if isinstance(value, dict):
             lines += ["", f"[{name}]", *_toml_table((*path, key), value)]
         elif _is_nested(value):
@@ -228,6 +232,11 @@ def _is_nested(value: object) -> bool:
     return isinstance(value, dict) or (
         isinstance(value, list) and any(isinstance(each, dict) for each in value)
     )
+
+
+def _key(name: str) -> str:
+    """A key in TOML's words: bare where it may be."""
+    return name if BARE_KEY.fullmatch(name) else _quoted(name)
 
 
 def _quoted(value: object) -> str:
