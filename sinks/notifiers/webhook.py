@@ -20,7 +20,7 @@ import httpx
 
 from runtime.clock import MICROSECONDS, Clock
 from runtime.connections import Connections
-from runtime.errors import DeadLetterError, RetryError
+from runtime.errors import DeadLetterError, RetryError, StopError
 from runtime.publishing import Publisher
 from runtime.settings import SiteSettings
 from schemas.events import AlertDelivery, AlertState, Event
@@ -116,6 +116,8 @@ class WebhookNotifier:
         site = self.sites.get(event.envelope.site)
         if site is None or not site.webhook_url:
             return ()
+        if site.name not in self.secrets:
+            raise StopError("a site with webhook_url needs webhook_secret")
         outcome = self._try(site.webhook_url, self.secrets[site.name], event)
         if not outcome.delivered and not outcome.final:
             raise RetryError("webhook receiver does not answer")
@@ -177,6 +179,6 @@ def idempotency_key(alert: AlertState) -> str:
 def open_sink(connections: Connections) -> WebhookNotifier:
     """Open the notifier on a process's connections."""
     sites = {site.name: site for site in connections.settings.sites}
-    secrets = {name: site.webhook_secret.read() for name, site in sites.items() if site.webhook_url}
+    secrets = {name: site.webhook_secret.read() for name, site in sites.items() if site.webhook_secret}
     client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
     return WebhookNotifier(sites, secrets, client, connections.clock, connections.publisher)
