@@ -91,7 +91,7 @@ def listen(received: Received, port: int = 0) -> ThreadingHTTPServer:
 def main(arguments: list[str]) -> int:
     """Serve until killed; a receiver has nothing to drain."""
     port, file = int(arguments[0]), Path(arguments[1])
-    secrets = {site.name: site.webhook_secret.read() for site in load_settings().sites if site.webhook_url}
+    secrets = {site.name: site.webhook_secret.read() for site in load_settings().sites if site.webhook_secret}
     listen(Received(secrets, file), port).serve_forever()
     return 0
 

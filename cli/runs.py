@@ -6,6 +6,7 @@ all that this checkout started and nothing else.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from runtime.credentials import new_token
 from runtime.settings import (
+    ENCODED,
     HttpSettings,
     KeySettings,
     SecretReference,
@@ -122,7 +124,7 @@ def _secret(run: Run, name: str) -> SecretReference:
     file = run.secrets / name
     if not file.exists():
         file.touch(mode=0o600)
-        file.write_text(secrets.token_hex(SECRET_BYTES), "utf-8")
+        file.write_bytes(ENCODED + base64.b64encode(secrets.token_bytes(SECRET_BYTES)))
     return SecretReference(f"file:{file}")
 
 
