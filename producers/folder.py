@@ -182,7 +182,9 @@ class Batch:
         self._lock = threading.Lock()
         self.summary = Summary()
         names = connections.pseudonyms(site)
-        self._journal = Journal(connections.settings.data / "folder" / f"{names.study('', 'journal')}.txt", names)
+        self._journal = Journal(
+            connections.settings.data / "folder" / f"{names.study('', 'journal')}.txt", names
+        )
 
     def run(self, path: Path, *, threads: int, progress: Progress) -> Summary:
         """Take in every file under a path, `threads` batches at once."""
@@ -212,7 +214,10 @@ class Batch:
 
 
 def main(path: Path, site: str, *, dry_run: bool, as_json: bool, threads: int) -> int:
-    """Run the batch gateway on its own: 0 when every file is safe or refused with a reason, 1 when any failed, 2 for a wrong call."""
+    """Run the batch gateway on its own.
+
+    Returns 0 when every file is safe or refused with a reason, 1 when any failed, 2 when it could not start.
+    """
     logs.configure(NAME)
     try:
         settings = load_settings()

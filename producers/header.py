@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import struct
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -80,9 +81,23 @@ IDENTITY_TAGS = {
 """What the vault keeps of a study, by field of `Identity`."""
 SOP_CLASS, SOP_INSTANCE, STUDY, SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
 WANTED = frozenset(
-    {SOP_CLASS, SOP_INSTANCE, STUDY, SERIES, REQUEST_ATTRIBUTES, REQUESTED_PROCEDURE_PRIORITY, *IDENTITY_TAGS.values()}
+    {
+        SOP_CLASS,
+        SOP_INSTANCE,
+        STUDY,
+        SERIES,
+        REQUEST_ATTRIBUTES,
+        REQUESTED_PROCEDURE_PRIORITY,
+        *IDENTITY_TAGS.values(),
+    }
 )
 LAST_WANTED = max(WANTED)
+
+UNREADABLE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError,
+    struct.error,
+)  # fmt: skip
+"""What pydicom raises for a wrong character set, value representation or nested sequence."""
 
 # pydicom quotes values in warnings and logs; a gateway's output may hold none.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -277,7 +292,7 @@ def _text(dataset: Dataset, tag: int) -> str:
             return ""
         parts = value if isinstance(value, pydicom.multival.MultiValue) else [value]
         return "\\".join(str(part) for part in parts).strip(" \0")
-    except Exception:  # pydicom raises whatever a wrong character set or value representation provokes
+    except UNREADABLE:
         return ""
 
 
@@ -286,7 +301,9 @@ def _priority(dataset: Dataset) -> Priority:
     found = {PRIORITIES.get(_text(dataset, REQUESTED_PROCEDURE_PRIORITY).upper(), "")}
     try:
         requests = dataset[REQUEST_ATTRIBUTES].value if REQUEST_ATTRIBUTES in dataset else []
-        found |= {PRIORITIES.get(_text(each, REQUESTED_PROCEDURE_PRIORITY).upper(), "") for each in requests or []}
-    except Exception:  # a sequence that cannot be read says no priority; deidentify judges the object
+        found |= {
+            PRIORITIES.get(_text(each, REQUESTED_PROCEDURE_PRIORITY).upper(), "") for each in requests or []
+        }
+    except UNREADABLE:
         found.add("")
     return "stat" if "stat" in found else "routine" if "routine" in found else ""

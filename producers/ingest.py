@@ -282,10 +282,16 @@ class Delivery:
         faults.reach("after-effect")
         self._publish(study, chunk, fresh, known)
         self._conclude(members, {row.object_key for row in fresh})
-        self._log.info("instances received", site=self._site, study=study, count=len(members), items=len(fresh))
+        self._log.info(
+            "instances received", site=self._site, study=study, count=len(members), items=len(fresh)
+        )
 
     def _publish(
-        self, study: str, chunk: str, fresh: Sequence[ReceivedInstanceRow], known: Sequence[ReceivedInstanceRow]
+        self,
+        study: str,
+        chunk: str,
+        fresh: Sequence[ReceivedInstanceRow],
+        known: Sequence[ReceivedInstanceRow],
     ) -> None:
         """Publish the new chunk, and every older one of which no confirmed publication is on record."""
         unpublished = {row.chunk for row in known if row.published_at is None and row.chunk}
@@ -316,7 +322,9 @@ class Delivery:
         now = self._connections.clock.now()
         tables = self._connections.tables
         tables.write(
-            ReceivedStudyRow(site=self._site, day=day(event.received_at), study=study, received_at=event.received_at),
+            ReceivedStudyRow(
+                site=self._site, day=day(event.received_at), study=study, received_at=event.received_at
+            ),
             at=now,
         )
         for row in rows:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from producers.ingest import Outcome
 
@@ -89,16 +89,19 @@ def dataset(outcomes: Sequence[Outcome]) -> DicomJson:
     failed = [_reference(each, with_reason=True) for each in refused if each.sop_instance_uid]
     other = [_reason(each) for each in refused if not each.sop_instance_uid]
     sequences = {"00081198": failed, "00081199": stored, "0008119A": other}
-    return {"00081190": {"vr": "UR"}} | {tag: {"vr": "SQ", "Value": items} for tag, items in sequences.items() if items}
+    return {"00081190": {"vr": "UR"}} | {
+        tag: {"vr": "SQ", "Value": items} for tag, items in sequences.items() if items
+    }
 
 
 def encode(answer: DicomJson, media_type: str) -> bytes:
     """Encode as DICOM JSON (PS3.18 §F.2) or Native DICOM Model (PS3.19 §A.1)."""
     if media_type == JSON:
         return json.dumps(answer, separators=(",", ":")).encode()
-    root = ElementTree.Element("NativeDicomModel", {"xmlns": NATIVE_MODEL, "xml:space": "preserve"})
+    root = ET.Element("NativeDicomModel", {"xmlns": NATIVE_MODEL, "xml:space": "preserve"})
     _to_xml(answer, root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    encoded: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return encoded
 
 
 def media_type(accept: str) -> str:
@@ -121,12 +124,12 @@ def _reason(outcome: Outcome) -> DicomJson:
     return {"00081197": {"vr": "US", "Value": [failure_reason(outcome.reason)]}}
 
 
-def _to_xml(elements: DicomJson, parent: ElementTree.Element) -> None:
+def _to_xml(elements: DicomJson, parent: ET.Element) -> None:
     for tag, element in sorted(elements.items()):
         attributes = {"tag": tag, "vr": element["vr"], "keyword": KEYWORDS[tag]}
-        node = ElementTree.SubElement(parent, "DicomAttribute", attributes)
+        node = ET.SubElement(parent, "DicomAttribute", attributes)
         for number, value in enumerate(element.get("Value", ()), 1):
             if element["vr"] == "SQ":
-                _to_xml(value, ElementTree.SubElement(node, "Item", {"number": str(number)}))
+                _to_xml(value, ET.SubElement(node, "Item", {"number": str(number)}))
             else:
-                ElementTree.SubElement(node, "Value", {"number": str(number)}).text = str(value)
+                ET.SubElement(node, "Value", {"number": str(number)}).text = str(value)

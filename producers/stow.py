@@ -132,7 +132,9 @@ class Receiver:
     def _begin(self, declared: str) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
-            raise RequestError(Problem(413, "too-many-parts", f"a request holds at most {MAX_PARTS} instances"))
+            raise RequestError(
+                Problem(413, "too-many-parts", f"a request holds at most {MAX_PARTS} instances")
+            )
         self._doubt = "" if content_type(declared).media_type in PART_TYPES else "media-type"
         try:
             self._incoming = self._delivery.begin()
@@ -150,7 +152,9 @@ class Receiver:
             self._delivery.refuse("unavailable")
             return
         if self._incoming.size > MAX_PART_BYTES:
-            raise RequestError(Problem(413, "part-too-large", f"an instance has at most {MAX_PART_BYTES} bytes"))
+            raise RequestError(
+                Problem(413, "part-too-large", f"an instance has at most {MAX_PART_BYTES} bytes")
+            )
 
     def _end(self) -> None:
         incoming, self._incoming = self._incoming, None
@@ -225,7 +229,11 @@ class Gateway:
     def _answer(self, request: Request, delivery: Delivery, problem: Problem | None) -> Response:
         outcomes = delivery.outcomes
         status = store_response.status_of(outcomes, problem)
-        if problem is not None and status == problem.status and not any(each.sop_instance_uid for each in outcomes):
+        if (
+            problem is not None
+            and status == problem.status
+            and not any(each.sop_instance_uid for each in outcomes)
+        ):
             return _refusal(problem)
         media_type = store_response.media_type(request.headers.get("accept", ""))
         body = store_response.encode(store_response.dataset(outcomes), media_type)
@@ -326,6 +334,7 @@ def listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((host, port))
+    listening.listen()
     return listening
 
 
