@@ -324,4 +324,3 @@ class TablesSink:
 def open_sink(connections: Connections) -> TablesSink:
     """Open the sink on a process's connections."""
     return TablesSink(connections.tables)
-
