@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 
 from cli import launch, outcome, runs, stow_client
-from cli.demo_studies import Sent, studies
 from cli.components import Plan
+from cli.demo_studies import Sent, studies
 from cli.outcome import StudyOutcome
 from cli.receiver import read_deliveries
 from cli.runs import Run
@@ -154,7 +154,7 @@ def demonstrate(*, exit_after: bool, json_file: Path | None, say: Say) -> Demons
     environment, why_not = launch.triton_environment()
     if environment is None:
         say(f"No Triton server here ({why_not}); the model runs by ONNX Runtime in-process.")
-    (port,) = runs.free_ports(1)
+    port, triton_http = runs.free_ports(2)
     name = datetime.now(timezone.utc).strftime("demo-%Y%m%d-%H%M%S-%f")[:-3]
     run, settings = runs.create(
         name,
@@ -166,7 +166,7 @@ def demonstrate(*, exit_after: bool, json_file: Path | None, say: Say) -> Demons
     reader_token = runs.token(run, SITES[0], "radiologist", "dr-reader")
     done = False
     try:
-        launch.start(run, settings, Plan(triton=str(environment or ""), receiver_port=port))
+        launch.start(run, settings, Plan(str(environment or ""), triton_http, port))
         say("Generating chest X-rays and copying public sample files while the processes start")
         to_send = tuple(studies())
         launch.wait_ready(run, settings)

@@ -102,7 +102,7 @@ def up(
         _say(f"No Triton server here ({why_not}); models run by ONNX Runtime in-process.")
     sites = dict.fromkeys(site or ["main"], webhook)
     run, settings = runs.create(name, sites, triton=environment is not None)
-    launch.start(run, settings, Plan(triton=str(environment or "")))
+    launch.start(run, settings, Plan(str(environment or ""), runs.free_ports(1)[0]))
     try:
         launch.wait_ready(run, settings)
     except launch.NotReadyError as error:

@@ -125,7 +125,7 @@ def _(event: events.StudyState) -> Iterator[Change]:
         "body_part": event.body_part,
         "instance_count": event.instance_count,
     }
-    more = {
+    more: dict[str, Any] = {
         "evidence": event.evidence,
         "quarantined_count": event.quarantined_count,
         "conflict_count": event.conflict_count,
@@ -181,7 +181,7 @@ def _(event: events.RiskScored) -> Iterator[Change]:
         "demonstration": event.demonstration,
         "synthetic": event.synthetic,
     }
-    listed = {"finding": event.finding, "probability": event.probability}
+    listed: dict[str, Any] = {"finding": event.finding, "probability": event.probability}
     study_only = {key: shared[key] for key in ("urgency", "weight", "rule", "reason")} | {
         "rule_version": event.rule_version
     }
