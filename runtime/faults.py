@@ -26,15 +26,15 @@ def _kill() -> None:
 class _Trap:
     """Where this process looks for its order, and how often it has come past."""
 
-    path: str
-    kill: Callable[[], None]
+    file: Path | None = None
+    kill: Callable[[], None] = _kill
     order: str = ""
     passed: int = 0
 
-    def reach(self, point: str) -> None:
+    def reach(self, file: Path, point: Point) -> None:
+        """Kill when the order names this point and its count is full."""
         try:
-            with open(self.path, encoding="utf-8") as file:
-                order = file.read().strip()
+            order = file.read_text("utf-8").strip()
         except FileNotFoundError:
             return
         if order != self.order:
@@ -44,27 +44,25 @@ class _Trap:
             return
         self.passed += 1
         if self.passed >= int(count or "1"):
-            os.replace(self.path, self.path + ".fired")
+            file.replace(file.with_name(file.name + ".fired"))
             self.kill()
 
 
-_trap: _Trap | None = None
+_trap = _Trap()
 
 
 def configure(folder: Path, component: str, kill: Callable[[], None] = _kill) -> None:
     """Look for orders in `folder` from now on; `runtime.process` calls this at the start."""
-    global _trap
     folder.mkdir(parents=True, exist_ok=True)
-    _trap = _Trap(str(folder / component), kill)
+    _trap.file, _trap.kill, _trap.order, _trap.passed = folder / component, kill, "", 0
 
 
 def disarm() -> None:
     """Look for no orders any more."""
-    global _trap
-    _trap = None
+    _trap.file = None
 
 
 def reach(point: Point) -> None:
     """Die here if that was ordered."""
-    if _trap is not None:
-        _trap.reach(point)
+    if _trap.file is not None:
+        _trap.reach(_trap.file, point)

@@ -105,7 +105,7 @@ class Presence:
 
 def _handler(presence: Presence, metrics: Metrics) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
+        def do_GET(self) -> None:
             if self.path == "/livez":
                 self._answer(200, PLAIN, b"alive\n")
             elif self.path == "/readyz":
@@ -116,7 +116,7 @@ def _handler(presence: Presence, metrics: Metrics) -> type[BaseHTTPRequestHandle
             else:
                 self._answer(404, PLAIN, b"not found\n")
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_arguments: object) -> None:
             """Say nothing: probes come every few seconds and their lines are what callers wrote."""
 
         def _answer(self, status: int, content_type: str, body: bytes) -> None:

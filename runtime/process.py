@@ -76,10 +76,10 @@ def _guarded(component: str, main: Main) -> int:
         finally:
             connections.close()
     except StopError as error:
-        log.error("stopped", reason=str(error), exc_info=error)
+        log.exception("stopped", reason=str(error))
         return STOPPED
-    except Exception as error:  # the boundary of the process: nothing above could handle it
-        log.error("crashed", exc_info=error)
+    except Exception:  # the boundary of the process: nothing above could handle it
+        log.exception("crashed")
         return CRASHED
     log.info("ended", exit_code=code)
     return code

@@ -148,7 +148,7 @@ class Groups:
                 self._bury(group, dead)
                 self._claim(group, member, self._due(group, member, living))
         owned = self._owned(group, member)
-        committed = {part: 0 for part in owned} | self.committed(group)
+        committed = dict.fromkeys(owned, 0) | self.committed(group)
         gained = {
             part: Owned(generation, committed[part])
             for part, generation in owned.items()

@@ -14,10 +14,10 @@ from runtime.clock import SystemClock
 from runtime.embedded.consumer import EmbeddedConsumer, Faults
 from runtime.embedded.database import Database
 from runtime.embedded.groups import Groups
-from runtime.embedded.partitioning import partition_of
 from runtime.embedded.records import RECORD_COLUMNS, first_id, pack_headers, record
 from runtime.errors import DeadLetterError, StopError
 from runtime.ports import OutgoingRecord, Record
+from schemas.partitioning import partition_of
 
 MAX_RECORD_BYTES = 1_048_576
 """Bytes of key, value and headers together; Kafka's `max.request.size`, so that what is refused there is refused here."""
