@@ -1,15 +1,17 @@
-"""The buckets and what lies in each. Names are logical: a deployment may map them to others."""
+"""Names of the object buckets."""
 
 from __future__ import annotations
 
 RAW = "raw"
-"""What the gateways took, encrypted."""
+"""What gateways took in, encrypted; keyed by site and receipt."""
 QUARANTINE = "quarantine"
-"""What was refused and records that no consumer could handle, encrypted."""
+"""What was refused, and records nobody could handle, encrypted."""
 CLEAN = "clean"
-"""De-identified DICOM files."""
+"""De-identified objects; keyed by site and study."""
 RESULTS = "results"
-"""Activation maps, overlays and result records."""
+"""Overlays, activations and result records; keyed by site and study."""
 
+ENCRYPTED = (RAW, QUARANTINE)
+"""Buckets that only `runtime.sealed` reads and writes."""
 ALL = (RAW, QUARANTINE, CLEAN, RESULTS)
-"""Every bucket a deployment needs."""
+"""Every bucket, in the order a study passes them."""
