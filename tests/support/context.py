@@ -12,14 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import buckets
+from runtime.clock import Clock
 from runtime.embedded.objects import EmbeddedObjects
 from runtime.embedded.tables import EmbeddedTables
-from runtime.ports import ObjectMissingError
+from runtime.ports import ObjectMissingError, Objects, Tables
 from schemas import rows
 from schemas.events import Envelope, Event, Hop
 from schemas.identifiers import PseudonymKey, Pseudonyms, deterministic_uuid, site_key
 from schemas.tables import Row
-from stream_processors.step import Deadline, DeadlineReached, Output, Step, StepContext, StepSettings, To
+from stream_processors.step import (
+    Deadline,
+    DeadlineReached,
+    Output,
+    RawTier,
+    Step,
+    StepContext,
+    StepSettings,
+    To,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,8 +83,6 @@ class MemoryRaw:
 
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
     purposes: list[str] = field(default_factory=list)
-    at_once: int = 0
-    most_at_once: int = 0
 
     def read(self, bucket: str, object_key: str, *, site: str, study: str, purpose: str) -> bytes:
         """Return a file and remember the purpose."""
@@ -133,10 +141,10 @@ class FolderContext:
     def __init__(self, world: World, component: str, crash_at: int = 0) -> None:
         self._world, self._component, self._crash_at = world, component, crash_at
         self.calls = 0
-        self.clock = world.clock
-        self.tables = world.tables
-        self.objects = world.objects
-        self.raw = world.raw
+        self.clock: Clock = world.clock
+        self.tables: Tables = world.tables
+        self.objects: Objects = world.objects
+        self.raw: RawTier = world.raw
         self.settings = world.settings
         self.inference_backend = "scripted"
 
@@ -150,7 +158,8 @@ class FolderContext:
         """Envelope of an output; the id depends on component, site, study and identity only."""
         now = self.clock.now()
         if isinstance(cause, DeadlineReached):
-            site, study, correlation, causation, hops = cause.site, cause.study, "", "", ()
+            site, study, correlation, causation = cause.site, cause.study, "", ""
+            hops: tuple[Hop, ...] = ()
         else:
             told = cause.envelope
             site, study, hops = told.site, told.study, told.hops
