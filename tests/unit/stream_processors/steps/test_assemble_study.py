@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +14,6 @@ from tests.support.context import START, Crash, World, deadlines, events, timele
 from tests.support.events import SITE, STUDY, deidentified, image
 
 WINDOW_S = 10.0
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def states(world: World, cause: object) -> list[StudyState]:
