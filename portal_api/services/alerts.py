@@ -144,3 +144,8 @@ def acknowledged_view(row: ClosedAlertRow) -> AcknowledgedView:
         acknowledged_at=row.acknowledged_at,
         raised_at=row.raised_at,
     )
+
+
+def read_summary(connections: Connections, person: Person) -> AlertSummary:
+    """Read what the head of every page says."""
+    return summary(storage.open_alerts(connections.tables, person.site))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
@@ -115,3 +116,8 @@ async def _outcome(connections: Connections, read: Callable[[], Outcome | None])
         if outcome is not None or connections.clock.monotonic() >= until:
             return outcome
         await asyncio.sleep(POLL_S)
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """Return an answer as plain values."""
+    return asdict(answer)

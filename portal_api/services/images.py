@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from inference.pixels import PixelError, display_image
+from inference.pixels import display_image
+from inference.spec import NotAcceptableError
 from portal_api.identity import Person
 from portal_api.services.access import MissingError
 from portal_api.services.series import current_versions, obstacle
@@ -40,7 +41,7 @@ def picture(connections: Connections, person: Person, study: str, instance: str,
         return display_image(data, THUMBNAIL_SIDE if thumbnail else MAX_SIDE)
     except ObjectMissingError as error:
         raise MissingError("image") from error
-    except PixelError as error:
+    except NotAcceptableError as error:
         raise NoPictureError(f"This image cannot be decoded here: {error}.") from error
 
 
@@ -54,3 +55,8 @@ def overlay(connections: Connections, person: Person, study: str, instance: str)
         return storage.object_bytes(connections.objects, row.bucket or "", row.overlay_key or "")
     except ObjectMissingError as error:
         raise MissingError("overlay") from error
+
+
+def media_type(data: bytes) -> str:
+    """Return the media type of a rendered picture by its first bytes."""
+    return "image/png" if data.startswith(b"\x89PNG\r\n\x1a\n") else "image/jpeg"

@@ -19,8 +19,8 @@ _ORDER_BANDS = {"routine": ROUTINE_BAND}
 """`stat` and everything unknown stand above what was ordered as routine: the stricter rule for what is not known."""
 
 _ORDER_WEIGHTS = {"routine": 1.0}
-_URGENT_ORDER_WEIGHT = 2.0
-"""Per second; the weight of a study that nothing has scored yet. Only its ratio to 1 (routine) counts, and only within a band."""
+_URGENT_ORDER_WEIGHT = 10.0
+"""Weights of a study that nothing has scored yet: those its order alone will give it, so that a first result never moves it down."""
 
 TARGET_WAIT_S = {
     CRITICAL_BAND: 10 * 60.0,

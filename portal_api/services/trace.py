@@ -64,8 +64,8 @@ def read_trace(connections: Connections, person: Person, study: str) -> TraceVie
 
 def hop_views(rows: Sequence[TraceHopRow], received_at: int | None) -> tuple[HopView, ...]:
     """Turn rows into hops, oldest first, timed from receipt or, while that is unknown, from the first hop."""
-    ordered = sorted(rows, key=lambda row: (row.recorded_at, row.event_id))
-    start = received_at if received_at is not None else (ordered[0].recorded_at if ordered else 0)
+    ordered = sorted(rows, key=lambda row: (row.recorded_at or 0, row.event_id))
+    start = received_at if received_at is not None else ((ordered[0].recorded_at or 0) if ordered else 0)
     return tuple(
         HopView(
             stage=STAGES.get(row.event or "", row.event or ""),
@@ -73,8 +73,8 @@ def hop_views(rows: Sequence[TraceHopRow], received_at: int | None) -> tuple[Hop
             topic=row.topic or "",
             producer=row.producer or "",
             revision=row.revision or 0,
-            at=row.recorded_at,
-            after_s=round((row.recorded_at - start) / MICROSECONDS, 3),
+            at=row.recorded_at or 0,
+            after_s=round(((row.recorded_at or 0) - start) / MICROSECONDS, 3),
             event_id=row.event_id,
             causation_id=row.causation_id or "",
         )
