@@ -607,7 +607,7 @@ class AlertOutcomeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceHopRow:
-    """Every event of a study, with its time."""
+    """Every event of a study, with the time of its first publication."""
 
     TABLE: ClassVar[TableSpec] = TableSpec(
         name="trace_hops",
@@ -615,17 +615,14 @@ class TraceHopRow:
             "site",
             "study",
         ),
-        clustering=(
-            Clustering("recorded_at", descending=False),
-            Clustering("event_id", descending=False),
-        ),
+        clustering=(Clustering("event_id", descending=False),),
         writer="sinks.tables",
     )
 
     site: str
     study: str
-    recorded_at: int
     event_id: str
+    recorded_at: int | None = None
     topic: str | None = None
     event: str | None = None
     producer: str | None = None
@@ -701,17 +698,14 @@ class AuditEntryRow:
             "site",
             "day",
         ),
-        clustering=(
-            Clustering("recorded_at", descending=True),
-            Clustering("event_id", descending=False),
-        ),
+        clustering=(Clustering("event_id", descending=False),),
         writer="sinks.tables",
     )
 
     site: str
     day: str
-    recorded_at: int
     event_id: str
+    recorded_at: int | None = None
     action: str | None = None
     actor: str | None = None
     actor_role: str | None = None
