@@ -186,7 +186,7 @@ class Binder:
 
     async def _resolve(self, each: Input) -> Resolved:
         try:
-            event, origin = self._understood(each)
+            event, origin = await self._insist(self._understood, each)
         except Exception as error:  # the boundary of an input: what does not decode goes to quarantine
             if judge(error, Tries(), self._policy) is Verdict.STOP:
                 raise
