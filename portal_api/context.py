@@ -9,7 +9,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from jinja2 import Environment
 
-from portal_api.identity import Person, Sessions, forged
+from portal_api.identity import Person, Sessions, forged, provenance
 from portal_api.services.access import ForbiddenError, Permission, UnauthenticatedError, allows, may_sign_in
 from runtime.connections import Connections
 from runtime.credentials import Credentials
@@ -59,12 +59,8 @@ def requires(permission: Permission) -> Callable[[Request], Person]:
             raise UnauthenticatedError
         if not allows(person.role, permission):
             raise ForbiddenError(permission)
-        if request.method not in READING_METHODS and forged(
-            person,
-            origin=request.headers.get("origin"),
-            host=request.headers.get("host", ""),
-            token=request.headers.get("x-csrf-token", ""),
-        ):
+        token = request.headers.get("x-csrf-token", "")
+        if request.method not in READING_METHODS and forged(person, provenance(request.headers), token):
             raise ForgedRequestError
         return person
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -61,23 +62,36 @@ class Sessions:
             return None
 
 
-def same_origin(origin: str | None, host: str) -> bool:
-    """Whether a state-changing request comes from a page of this portal.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What a request says of the page that made it, in headers that no page can set."""
 
-    Parameters
-    ----------
-    origin
-        `Origin` header; browsers send it with every POST, and no page can change it. None: no browser asks.
-    host
-        `Host` header.
-    """
-    if origin is None:
-        return True
-    return bool(host) and urlsplit(origin).netloc == host
+    origin: str | None
+    """`Origin`; None where no browser asks. `null` on forms, since pages here send no referrer."""
+    host: str
+    """`Host`."""
+    fetch_site: str
+    """`Sec-Fetch-Site`, empty from older browsers."""
 
 
-def forged(person: Person, *, origin: str | None, host: str, token: str) -> bool:
+def provenance(headers: Mapping[str, str]) -> Provenance:
+    """Read where a request comes from."""
+    return Provenance(
+        origin=headers.get("origin"), host=headers.get("host", ""), fetch_site=headers.get("sec-fetch-site", "")
+    )
+
+
+def same_origin(about: Provenance) -> bool:
+    """Whether a state-changing request comes from a page of this portal, or from no page at all."""
+    if about.origin is None:
+        return about.fetch_site in ("", "none", "same-origin")
+    if about.origin == "null":
+        return about.fetch_site == "same-origin"
+    return bool(about.host) and urlsplit(about.origin).netloc == about.host
+
+
+def forged(person: Person, about: Provenance, token: str) -> bool:
     """Whether a state-changing request must be refused as cross-site request forgery."""
-    if not same_origin(origin, host):
+    if not same_origin(about):
         return True
     return bool(person.csrf) and not hmac.compare_digest(person.csrf.encode(), token.encode())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Header, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from portal_api.context import ForgedRequestError, PortalDependency, person_of
-from portal_api.identity import SESSION_LIFETIME_S, forged, same_origin
+from portal_api.identity import SESSION_LIFETIME_S, forged, provenance, same_origin
 from portal_api.routes.pages import page
 from portal_api.services.access import home, may_sign_in
 
@@ -26,11 +26,9 @@ def login(
     request: Request,
     portal: PortalDependency,
     token: Annotated[str, Form(max_length=512)],
-    origin: Annotated[str | None, Header()] = None,
-    host: Annotated[str, Header()] = "",
 ) -> Response:
     """Begin a session for a person's token."""
-    if not same_origin(origin, host):
+    if not same_origin(provenance(request.headers)):
         raise ForgedRequestError
     credential = portal.credentials.verify(f"Bearer {token.strip()}")
     if credential is None or not may_sign_in(credential.role):
@@ -52,12 +50,10 @@ def logout(
     request: Request,
     portal: PortalDependency,
     csrf: Annotated[str, Form(max_length=128)] = "",
-    origin: Annotated[str | None, Header()] = None,
-    host: Annotated[str, Header()] = "",
 ) -> Response:
     """End the session in this browser."""
     person = person_of(request)
-    if person is not None and forged(person, origin=origin, host=host, token=csrf):
+    if person is not None and forged(person, provenance(request.headers), csrf):
         raise ForgedRequestError
     response = RedirectResponse("/login", 303)
     response.delete_cookie(portal.sessions.cookie, httponly=True, samesite="strict")
