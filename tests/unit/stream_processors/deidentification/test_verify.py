@@ -84,7 +84,7 @@ LEAKS = {
 def test_a_leak_put_into_clean_output_is_found(name: str) -> None:
     output = read()
     LEAKS[name](output)
-    with pytest.raises(RefusedError, match="^verification-failed$"):
+    with pytest.raises(RefusedError, match="verification-failed"):
         verify(to_bytes(output), DEFAULT, expected())
 
 
