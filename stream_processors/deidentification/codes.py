@@ -56,6 +56,6 @@ ALLOWED: Final = MappingProxyType(
         0x00280004: PHOTOMETRIC,
     }
 )
-"""Specific Character Set, Modality, Patient's Sex, Sex Neutered, Smoking Status, Photometric Interpretation: a kept
-value is one of the standard's (PS3.3 §C.2, §C.7). They are not searched for names, so that a patient named MR changes
-nothing."""
+"""What stays of Specific Character Set, Modality, Patient's Sex, Sex Neutered, Smoking Status and Photometric
+Interpretation is one of the standard's codes (PS3.3 §C.2, §C.7). They are not searched for names, so that a
+patient named MR changes nothing."""

@@ -138,7 +138,7 @@ def _object(sop_class: str, modality: str, seed: str, options: Options) -> FileD
     meta.MediaStorageSOPInstanceUID = UID(uid(f"instance {seed}"))
     meta.TransferSyntaxUID = UID(options.transfer_syntax)
     meta.SourceApplicationEntityTitle = "ZQAETITLE"
-    data_set = FileDataset(None, {}, file_meta=meta, preamble=b"ZQPREAMBLE".ljust(128, b"\0"))
+    data_set = FileDataset(BytesIO(), {}, file_meta=meta, preamble=b"ZQPREAMBLE".ljust(128, b"\0"))
     data_set.SpecificCharacterSet = "ISO_IR 192"
     data_set.SOPClassUID, data_set.SOPInstanceUID = sop_class, uid(f"instance {seed}")
     data_set.StudyInstanceUID = uid(f"study {options.study}")

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import pickle
 import zlib
+from collections import Counter
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from schemas.identifiers import PseudonymKey, Pseudonyms, site_key
-from stream_processors.deidentification import REASONS, Profile, RefusedError, deidentify
+from stream_processors.deidentification import REASONS, Profile, RefusedError, deidentify, structure
 from tests.support.dicoms import (
     Options,
     ct_slice,
@@ -30,6 +31,20 @@ from tests.support.dicoms import (
 MASTER = PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest())
 NAMES = Pseudonyms(site_key(MASTER, "north"))
 SAMPLES = Path(__file__).parents[4].parent / "shared" / "dicom-samples"
+KINDS = (
+    "charset",
+    "ct",
+    "cxr",
+    "malformed",
+    "mr",
+    "multiframe",
+    "other",
+    "sc",
+    "sr",
+    "transfer-syntax",
+    "us",
+)
+MOST_BYTES = 600_000
 FULL = Options(private=True, nested=True)
 
 
@@ -222,15 +237,13 @@ def test_a_file_that_cannot_be_cleaned_is_refused_with_its_reason(raw: bytes, re
     assert refused.value.__cause__ is None
 
 
-def test_a_deflated_bomb_is_refused() -> None:
+def test_a_deflated_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structure, "MAX_INFLATED_BYTES", 1 << 20)
     source = ct_slice("a", Options(transfer_syntax=str(DeflatedExplicitVRLittleEndian)))
     raw = to_bytes(source)
-    at = raw.index(b"UI", 132)
     meta_end = 144 + int.from_bytes(raw[140:144], "little")
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    zeros = bytes(1 << 20)
-    bomb = b"".join(squeezer.compress(zeros) for _ in range(513)) + squeezer.flush()
-    assert at < meta_end
+    bomb = squeezer.compress(bytes((1 << 20) + 1)) + squeezer.flush()
     with pytest.raises(RefusedError, match="too-large"):
         deidentify(raw[:meta_end] + bomb, NAMES)
 
@@ -289,7 +302,7 @@ def test_the_context_is_coded_and_tells_no_one() -> None:
 
 
 def test_values_on_no_list_are_unknown() -> None:
-    extra = {"BodyPartExamined": "ZQFAMILY", "Modality": "ZQ"}
+    extra = {"Modality": "ZQ"}
     context = deidentify(
         to_bytes(ct_slice("a", Options(sex="ZQ", synthetic=False, extra=extra))), NAMES
     ).context
@@ -319,18 +332,21 @@ def test_an_age_band_that_is_missing_or_contradicted_is_unknown(age: str, birth_
     assert deidentify(to_bytes(source), NAMES).context.age_band == band
 
 
-def _sample_files() -> list[Path]:
-    kinds = ("charset", "ct", "cxr", "malformed", "mr", "multiframe", "other", "sr", "transfer-syntax", "us")
-    return [
-        path for kind in kinds for path in sorted((SAMPLES / kind).glob("*")) if path.stat().st_size < 600_000
-    ]
+def _real_files() -> list[Path]:
+    """The files of pydicom's wheel, and samples beside the repository where there are any."""
+    beside = [path for kind in KINDS for path in sorted((SAMPLES / kind).glob("*"))]
+    wheel = sorted((Path(pydicom.__file__).parent / "data" / "test_files").glob("*.dcm"))
+    return [path for path in (*wheel, *beside) if path.stat().st_size < MOST_BYTES]
 
 
-def test_every_real_sample_ends_clean_or_refused() -> None:
-    for path in _sample_files():
+def test_every_real_file_ends_verified_or_refused_with_a_reason_that_fits() -> None:
+    outcomes = Counter()
+    for path in _real_files():
         try:
             done = deidentify(path.read_bytes(), NAMES)
         except RefusedError as refused:
-            assert refused.reason != "verification-failed", path.name
+            outcomes[refused.reason] += 1
         else:
-            assert len(read(done.data)) > 5, path.name
+            outcomes["clean"] += len(read(done.data)) > 5
+    assert outcomes["clean"] > 50
+    assert outcomes["verification-failed"] == 0
