@@ -186,7 +186,7 @@ class Binder:
 
     async def _resolve(self, each: Input) -> Resolved:
         try:
-            event, origin = await self._insist(self._understood, each)
+            event, origin = await self._read(each)
         except Exception as error:  # the boundary of an input: what does not decode goes to quarantine
             if judge(error, Tries(), self._policy) is Verdict.STOP:
                 raise
@@ -203,6 +203,13 @@ class Binder:
             if await self._is_final(failure, tries):
                 final = RetriesExhaustedError() if isinstance(failure, RetryError) else failure
                 return await self._given_up(found, final, tries.made)
+
+    async def _read(self, each: Input) -> tuple[Event | DeadlineReached, Origin]:
+        """Decode, which asks the registry only for schemas it has not seen; a registry that is away is waited for."""
+        try:
+            return self._understood(each)
+        except RetryError:
+            return await self._insist(self._understood, each)
 
     def _understood(self, each: Input) -> tuple[Event | DeadlineReached, Origin]:
         if isinstance(each, DueInput):
