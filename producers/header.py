@@ -212,7 +212,8 @@ def _read_elements(file: io.BytesIO, available: int, size: int, syntax: str) -> 
         last_end = end
         if end > size:
             raise MalformedError("truncated")
-        if tag in PIXELS or (tag > LAST_WANTED and end > available):
+        number = int(tag)  # a range compares plain integers and searches for anything else
+        if number in PIXELS or (number > LAST_WANTED and end > available):
             return True
         if end > available:
             raise NeedMoreError(end + ITEM_HEADER)
@@ -230,7 +231,7 @@ def _read_elements(file: io.BytesIO, available: int, size: int, syntax: str) -> 
 
     try:
         dataset = walk()
-    except EOFError as error:
+    except (EOFError, struct.error) as error:
         raise _cut(available, size) from error
     stopped = file.tell() + ITEM_HEADER <= available
     if not stopped and available < size:

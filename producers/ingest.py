@@ -133,6 +133,7 @@ class Delivery:
             self._outcomes[position] = self._accept(incoming, position, study_uid, doubt)
         except RetryError:
             incoming.abort()
+            self._delete(incoming.key)
             self._log.warning("instance not taken in", site=self._site, reason="unavailable")
         if self._due():
             self.flush()

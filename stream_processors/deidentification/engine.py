@@ -60,7 +60,7 @@ UNSUPPORTED_CLASSES: Final = (
 """Classes, by prefix, whose content is text, a document, a voice or unknown."""
 
 _SEGMENTATION_AND_KIN = "1.2.840.10008.5.1.4.1.1.66."
-_UID = re.compile(r"\d+(\.\d+)+")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 MAX_UID = 64
 """characters (PS3.5 §9.1)."""
 

@@ -11,6 +11,8 @@ from pydicom.dataset import Dataset
 
 from schemas.identifiers import is_placeholder_patient_id
 from stream_processors.deidentification.reading import items_of, registered_type, texts_of, vr_of
+from stream_processors.deidentification.refusal import RefusedError
+from stream_processors.deidentification.structure import MAX_DEPTH
 from stream_processors.deidentification.values import REMOVED, original_date
 
 IDENTITY_TAGS: Final = frozenset(
@@ -77,22 +79,30 @@ def is_instance_uid(tag: int, uid: str) -> bool:
 
 
 def collect(data_set: Dataset) -> Originals:
-    """Walk all public elements at every depth; private ones are removed whole and need no list."""
+    """Walk all public elements at every depth; private ones are removed whole and need no list.
+
+    Raises
+    ------
+    RefusedError
+        too-large, when sequences nest deeper than any real object's.
+    """
     words: set[str] = set()
     uids: set[str] = set()
     dates: set[str] = set()
-    _collect(data_set, words, uids, dates)
+    _collect(data_set, words, uids, dates, 0)
     return Originals(frozenset(words - {REMOVED.lower()}), frozenset(uids), frozenset(dates - {""}))
 
 
-def _collect(data_set: Dataset, words: set[str], uids: set[str], dates: set[str]) -> None:
+def _collect(data_set: Dataset, words: set[str], uids: set[str], dates: set[str], depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise RefusedError("too-large")
     for tag, item in items_of(data_set):
         if tag.is_private:
             continue
         vr = vr_of(item)
         if vr == "SQ":
             for each in data_set[tag].value:
-                _collect(each, words, uids, dates)
+                _collect(each, words, uids, dates, depth + 1)
         elif vr == "PN":
             for text in texts_of(data_set, tag):
                 words.update(_words(part) for part in re.split(r"[\^=\s,]+", text))

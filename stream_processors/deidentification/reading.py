@@ -26,7 +26,9 @@ warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 _PARSER_ERRORS: Final = (
     ArithmeticError,
+    AssertionError,
     AttributeError,
+    EOFError,
     LookupError,
     NotImplementedError,
     OSError,

@@ -6,6 +6,7 @@ from typing import Final
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
+from stream_processors.deidentification.codes import ALLOWED
 from stream_processors.deidentification.profile import Profile
 
 TEXT_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -28,10 +29,6 @@ ALWAYS_REMOVED: Final = frozenset(
         0x00420010,  # Document Title: not in the table, and testers find names in it
     }
 )
-
-STRUCTURAL: Final = frozenset({0x00080005, 0x00080060, 0x00100040, 0x00280004})
-"""Specific Character Set, Modality, Patient's Sex, Photometric Interpretation: an object is unreadable
-without them, and their values are enumerated, so a patient named MR or RGB changes nothing."""
 
 REMOVE, EMPTY, DUMMY, NEW_UID, KEEP, SHIFT = "X", "Z", "D", "U", "K", "C"
 CLEAN_ITEMS, MAP_UID, SCRUB, NUMBER, PASS = "items", "map-uid", "scrub", "number", "pass"
@@ -70,6 +67,6 @@ def _default(tag: int, vr: str) -> str:
         return SHIFT
     if vr == "UI":
         return MAP_UID
-    if vr in SHORT_TEXT_VRS and tag not in STRUCTURAL:
-        return SCRUB
+    if vr in SHORT_TEXT_VRS:
+        return KEEP if tag in ALLOWED else SCRUB
     return NUMBER if vr in NUMBER_VRS else PASS

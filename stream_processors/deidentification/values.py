@@ -10,6 +10,8 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from stream_processors.deidentification.codes import ALLOWED
+
 REMOVED: Final = "REMOVED"
 """The dummy of text VRs; 7 characters, so valid in CS, SH and AE (16) too."""
 
@@ -33,15 +35,6 @@ DUMMIES: Final = MappingProxyType(
     }
 )
 """Valid values that stand for "there was one" (PS3.15 §E.3.1: non-zero length, consistent with the VR)."""
-
-ALLOWED_CODES: Final = MappingProxyType(
-    {
-        0x00100040: frozenset({"M", "F", "O"}),
-        0x00102203: frozenset({"ALTERED", "UNALTERED"}),
-        0x001021A0: frozenset({"YES", "NO", "UNKNOWN"}),
-    }
-)
-"""Patient's Sex, Sex Neutered, Smoking Status: a kept code is one of the standard's (PS3.3 §C.2, §C.7)."""
 
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _NUMBER = re.compile(r"[ 0-9+\-.eE\\]*")
@@ -105,8 +98,8 @@ def kept(tag: int, vr: str, text: str) -> str:
     """Give what may stay of a value that an option keeps: ages capped, codes of the standard, numbers."""
     if vr == "AS":
         return capped_age(text)
-    if tag in ALLOWED_CODES:
-        return text if text in ALLOWED_CODES[tag] else ""
+    if tag in ALLOWED:
+        return text if text in ALLOWED[tag] else ""
     return text if vr in ("DS", "IS", "US") and is_number(text) else ""
 
 
