@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from schemas.rows import AlertRow
 from stream_processors.decisions import ATTEMPTS, decide
 from tests.support.context import FolderContext, World
 
-KEY = {"site": "north", "study": "st", "alert_id": "a"}
+KEY: dict[str, Any] = {"site": "north", "study": "st", "alert_id": "a"}
 
 
 def changed(row: AlertRow | None) -> AlertRow:
