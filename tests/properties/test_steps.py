@@ -59,9 +59,9 @@ def a_world() -> Iterator[World]:
     """A world of its own per example, with one scripted model and some files."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.object(infer, "models", _models),
-        mock.patch.object(publish_findings, "models", _models),
-        mock.patch.object(route_study, "models", _models),
+        mock.patch.object(infer, "all_models", _models),
+        mock.patch.object(publish_findings, "all_models", _models),
+        mock.patch.object(route_study, "all_models", _models),
     ):
         world = World(Path(folder))
         world.answer = lambda model, tensor: scripted_model.outputs(-1.0, float(tensor.flat[0]))

@@ -18,4 +18,4 @@ def world(tmp_path: Path) -> World:
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scripted model is the only one there is."""
     for step in (infer, publish_findings, route_study):
-        monkeypatch.setattr(step, "models", lambda: {"scripted": scripted_model})
+        monkeypatch.setattr(step, "all_models", lambda: {"scripted": scripted_model})

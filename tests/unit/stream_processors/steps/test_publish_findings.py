@@ -114,8 +114,19 @@ def test_a_skipped_study_is_published_as_not_analysed_with_its_reason(world: Wor
 
 
 @pytest.mark.parametrize(
-    ("probability", "said"),
-    [(0.0, "low"), (0.3999, "low"), (0.4, "uncertain"), (0.69, "uncertain"), (0.7, "high")],
+    ("probability", "threshold", "said"),
+    [
+        (0.0, 0.4, "low"),
+        (0.3999, 0.4, "low"),
+        (0.4, 0.4, "uncertain"),
+        (0.7999, 0.4, "uncertain"),
+        (0.8, 0.4, "high"),
+        (0.85, 0.9, "low"),
+        (0.0499, 0.001, "low"),
+        (0.05, 0.001, "uncertain"),
+    ],
 )
-def test_certainty_is_high_from_half_way_between_threshold_and_one(probability: float, said: str) -> None:
-    assert certainty(probability, 0.4) == said
+def test_certainty_follows_the_probability_and_never_exceeds_low_below_the_threshold(
+    probability: float, threshold: float, said: str
+) -> None:
+    assert certainty(probability, threshold) == said
