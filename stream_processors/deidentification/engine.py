@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 import pydicom
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
@@ -24,8 +25,16 @@ from stream_processors.deidentification import rules
 from stream_processors.deidentification.context import Context, read_context
 from stream_processors.deidentification.originals import collect, is_instance_uid
 from stream_processors.deidentification.pixels_at_risk import pixels_at_risk
-from stream_processors.deidentification.profile import DEFAULT, EDITION, OPTION_MEANINGS, Profile
+from stream_processors.deidentification.profile import (
+    DEFAULT,
+    EDITION,
+    IMPLEMENTATION_VERSION,
+    METHOD,
+    OPTION_MEANINGS,
+    Profile,
+)
 from stream_processors.deidentification.reading import (
+    coded_text,
     items_of,
     parse,
     refusing,
@@ -39,11 +48,7 @@ from stream_processors.deidentification.structure import Layout, read_layout
 from stream_processors.deidentification.values import DUMMIES, dummy_sequence, is_number, kept, shift_date
 from stream_processors.deidentification.verify import Expected, verify
 
-METHOD: Final = f"Radstream, PS3.15 Table E.1-1 {EDITION}"
-"""(0012,0063), LO: what was done, with the edition of the table."""
-
 IMPLEMENTATION_CLASS_UID: Final = "2.25.190713946128407210284659315582012370117"
-IMPLEMENTATION_VERSION: Final = "RADSTREAM"
 
 PIXEL_TAGS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
@@ -193,6 +198,10 @@ class _Cleaning:
         if action == rules.EMPTY:
             data_set[tag].value = None
             return
+        if action == rules.NUMBER:
+            if not is_number(coded_text(data_set.get_item(tag))):
+                data_set[tag] = DataElement(tag, vr, None)
+            return
         if action == rules.DUMMY and vr != "UI":
             data_set[tag].value = self._dummy(data_set, tag, vr)
             return
@@ -210,8 +219,6 @@ class _Cleaning:
             return shifted
         if action == rules.KEEP:
             return kept(tag, vr, text)
-        if action == rules.NUMBER:
-            return text if is_number(text) else ""
         return "" if self.identity and self.identity.search(text) else text
 
     def _uid(self, tag: int, uid: str, action: str) -> str:
