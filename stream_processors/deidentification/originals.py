@@ -52,6 +52,10 @@ VOCABULARY_UIDS: Final = frozenset(
 """UIDs that name a class, a syntax or a vocabulary and no instance: they stay."""
 
 
+MAX_UID: Final = 64
+"""characters (PS3.5 §9.1)."""
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _NAME_PARTS = re.compile(r"[\^=\s,]+")
 
 
@@ -76,11 +80,16 @@ class Originals:
         )
 
 
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5 §9.1); leading zeros of a component, which real files hold, pass."""
+    return len(text) <= MAX_UID and _UID.fullmatch(text) is not None
+
+
 def is_instance_uid(tag: int, uid: str) -> bool:
     """Whether a UID names something of this patient; classes, syntaxes and all of PS3.6 Annex A do not."""
     keyword = keyword_for_tag(tag)
     named = keyword.endswith(CLASS_KEYWORDS) or keyword in VOCABULARY_UIDS
-    return not named and not registered_type(uid)
+    return not (named and is_uid(uid)) and not registered_type(uid)
 
 
 def collect(data_set: Dataset) -> Originals:

@@ -63,7 +63,10 @@ def verify(data: bytes, profile: Profile, expected: Expected) -> None:
     RefusedError
         verification-failed, and no more: what was found may be identity.
     """
-    layout = read_layout(data)
+    try:
+        layout = read_layout(data)
+    except RefusedError:
+        raise RefusedError("verification-failed") from None
     _require(layout.part10 == data and not any(data[:128]))
     output = parse(data)
     _require({int(element.tag) for element in output.file_meta} <= META_TAGS)

@@ -16,7 +16,7 @@ from tests.support.dicoms import Options, ct_slice, identity_of, to_bytes
 NAMES = Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
 RAW = to_bytes(ct_slice("a", Options(private=True, nested=True)))
 SOMEONE_ELSE = deidentify(RAW, NAMES).data.lower()
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=40, deadline=None)
 
 ids = st.text("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-", min_size=8, max_size=16).filter(
     lambda text: any(each.isalpha() for each in text) and text.strip("-") == text
@@ -77,7 +77,7 @@ def test_intervals_are_preserved(early, days, patient_id):
     assert outputs[0] < early
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_damaged_file_ends_clean_or_refused_and_never_leaks(data):
     damaged = bytearray(RAW)
@@ -89,7 +89,7 @@ def test_a_damaged_file_ends_clean_or_refused_and_never_leaks(data):
     assert outcome in REASONS or b"ZQFAMILY" not in outcome.upper()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(raw=st.binary(max_size=400), tail=st.sampled_from([b"", RAW[132:], RAW[340:]]))
 def test_any_bytes_behind_a_preamble_end_clean_or_refused(raw, tail):
     outcome = outcome_of(bytes(128) + b"DICM" + raw + tail)

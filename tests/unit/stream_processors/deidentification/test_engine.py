@@ -187,6 +187,24 @@ def test_a_number_that_no_converter_takes_stays_as_it_is_coded() -> None:
     assert b"IS\x04\x001.50" in deidentify(raw, NAMES).data
 
 
+def test_an_element_whose_wrong_length_swallows_its_neighbours_is_emptied() -> None:
+    raw = to_bytes(ct_slice("a", Options(synthetic=False)))
+    maker = raw.index(b"\x08\x00\x70\x00LO")
+    after_id = raw.index(b"\x10\x00\x30\x00DA")
+    swollen = raw[: maker + 6] + (after_id - maker - 8).to_bytes(2, "little") + raw[maker + 8 :]
+    assert b"ZQFAMILY" not in deidentify(swollen, NAMES).data
+
+
+def test_a_class_uid_that_is_none_is_renamed() -> None:
+    item = Dataset()
+    item.ReferencedSOPClassUID = "1.2.11111111"
+    raw = to_bytes(
+        ct_slice("a", Options(patient_name="A^B", extra={"ReferencedSeriesSequence": Sequence([item])}))
+    )
+    assert b"ZQ" not in deidentify(raw.replace(b"1.2.11111111", b"1.2.ZQFAMILY"), NAMES).data
+    assert b"1.2.11111111" in deidentify(raw, NAMES).data
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

@@ -97,6 +97,11 @@ def test_bytes_after_the_data_set_are_found() -> None:
         verify(CLEAN + b"more", DEFAULT, expected())
 
 
+def test_an_output_cut_short_is_no_fault_of_the_source() -> None:
+    with pytest.raises(RefusedError, match="verification-failed"):
+        verify(CLEAN[:-1], DEFAULT, expected())
+
+
 def test_pixels_that_had_to_be_withheld_are_found() -> None:
     with pytest.raises(RefusedError, match="verification-failed"):
         verify(CLEAN, DEFAULT, expected(pixels_withheld=True))
