@@ -55,67 +55,71 @@ class _Context:
         return []
 
 
-def life(disk: Disk, failures: Failures, batch_size: int) -> None:
-    """One process: it goes on from the committed offset until all is done or it dies."""
+@dataclass
+class Process:
+    """One life: it goes on from the committed offset until all is done or it dies."""
 
-    def decode(value: bytes | None) -> Event:
-        text = (value or b"").decode()
-        if text.endswith("poison"):
+    disk: Disk
+    failures: Failures
+    batch_size: int
+
+    def decode(self, value: bytes | None) -> Event:
+        if value is None or value == b"poison":
             raise UndecodableError("corrupt")
-        number, _, event_id = text.partition("/")
+        number, _, event_id = value.decode().partition("/")
         return received(int(number), event_id)
 
-    def publish(outputs: Sequence[Addressed]) -> None:
-        confirmed = not (failures.of_publications and failures.of_publications.pop())
-        told = [event if isinstance(event, str) else event.envelope.event_id for _, event in outputs]
-        disk.published += told if confirmed else told[: len(told) // 2]
+    def publish(self, outputs: Sequence[Addressed]) -> None:
+        """Confirm all, or let an unknown half through and say nothing."""
+        confirmed = not (self.failures.of_publications and self.failures.of_publications.pop())
+        told = [event.envelope.event_id for _, event in outputs]
+        self.disk.published += told if confirmed else told[: len(told) // 2]
         if not confirmed:
             raise RetryError
 
-    def dead_letter(record: Record, _site: str, _error: BaseException, _attempts: int) -> Addressed:
-        return "dead", f"{record.offset}"  # type: ignore[return-value]
+    def dead_letter(self, record: Record, _site: str, _error: BaseException, _attempts: int) -> Addressed:
+        return "dead", received(0, str(record.offset))
 
-    async def run(event: InstanceReceived, context: object) -> AsyncIterator[Output]:
+    async def run(self, event: InstanceReceived, _context: object) -> AsyncIterator[Output]:
         event_id = event.envelope.event_id
-        disk.effects.append((int(event.envelope.study[3:], 16), event_id))
+        self.disk.effects.append((int(event.envelope.study[3:], 16), event_id))
         yield event
-        left = failures.of_events.get(event_id, [])
+        left = self.failures.of_events.get(event_id, [])
         error = left.pop() if left else None
         if error is not None:
             raise error
 
-    async def nothing(*_: object) -> None:
-        await asyncio.sleep(0)
-
-    def context_for(_origin: Origin) -> Any:
+    def context_for(self, _origin: Origin) -> Any:
         return _Context()
 
-    around = Surroundings(
-        decode=decode,
-        publish=publish,
-        dead_letter=dead_letter,
-        write_deadline=lambda row: None,
-        context_for=context_for,
-        probe=nothing,
-        metrics=Metrics("test"),
-    )
-    step = Step(summary="", reads=("a",), emits=(OUT,), run=run)
-    binder = Binder(
-        "test", step, 1, around, Policy(attempts=3, surprises=2), sleep=nothing, chance=lambda: 0.0
-    )
+    def binder(self) -> Binder:
+        around = Surroundings(
+            decode=self.decode,
+            publish=self.publish,
+            dead_letter=self.dead_letter,
+            write_deadline=lambda row: None,
+            context_for=self.context_for,
+            probe=nothing,
+            metrics=Metrics("test"),
+        )
+        step = Step(summary="", reads=("a",), emits=(OUT,), run=self.run)
+        policy = Policy(attempts=3, surprises=2)
+        return Binder("test", step, 1, around, policy, sleep=nothing, chance=lambda: 0.0)
 
-    async def work() -> None:
+    async def live(self) -> None:
+        disk, binder = self.disk, self.binder()
         while disk.committed < len(disk.records):
-            batch = disk.records[disk.committed : disk.committed + batch_size]
+            batch = disk.records[disk.committed : disk.committed + self.batch_size]
 
             def acknowledge(_done: list[DeadlineRow], until: int = batch[-1].offset + 1) -> None:
-                resolved = set(disk.published)
-                assert {str(record.offset) for record in disk.records[:until]} <= resolved
+                assert {str(record.offset) for record in disk.records[:until]} <= set(disk.published)
                 disk.committed = until
 
             await binder.bind(batch, acknowledge)
 
-    asyncio.run(work())
+
+async def nothing(*_: object) -> None:
+    await asyncio.sleep(0)
 
 
 def cut() -> None:
@@ -156,7 +160,7 @@ def test_every_input_is_resolved_whatever_fails_and_wherever_it_dies(
             for point, count in [*cuts, ("", 0)]:
                 (Path(folder) / "test").write_text(f"{point} {count}")
                 try:
-                    life(disk, failures, batch_size)
+                    asyncio.run(Process(disk, failures, batch_size).live())
                 except PowerCut:
                     continue
         finally:

@@ -46,14 +46,14 @@ class World:
     def publish(self, outputs: Sequence[Addressed]) -> None:
         if self.publish_failures:
             raise self.publish_failures.pop(0)
-        ids = [event if isinstance(event, str) else event.envelope.event_id for _, event in outputs]
+        ids = [event.envelope.event_id for _, event in outputs]
         if self.refused.intersection(ids):
             raise DeadLetterError("record-too-large")
         self.happened.append(("published", ids))
 
     def dead_letter(self, record: Record, _site: str, error: BaseException, attempts: int) -> Addressed:
         reason = getattr(error, "reason", type(error).__name__)
-        return "dead", f"dead {record.offset} {reason} {attempts}"  # type: ignore[return-value]
+        return "dead", received(0, f"dead {record.offset} {reason} {attempts}")
 
     def write_deadline(self, row: DeadlineRow) -> None:
         self.happened.append(("deadline", row.study, row.due_at))
@@ -76,7 +76,7 @@ class _Context:
     origin: Origin
 
     def audits(self, cause: object) -> list[Addressed]:
-        return [("audit.v1", f"audit {purpose}") for purpose in self.world.opened]  # type: ignore[list-item]
+        return [("audit.v1", received(0, f"audit {purpose}")) for purpose in self.world.opened]
 
 
 async def no_sleep(_seconds: float) -> None:
