@@ -53,7 +53,9 @@ def test_a_token_made_while_the_process_runs_counts_at_once(file: Path) -> None:
     assert found.verify(f"Bearer {later}") == Credential("north", "operator", "bob")
 
 
-@pytest.mark.parametrize(("site", "role", "user"), [("north", "admin", "a"), ("", "gateway", "a"), ("n", "gateway", "")])
+@pytest.mark.parametrize(
+    ("site", "role", "user"), [("north", "admin", "a"), ("", "gateway", "a"), ("n", "gateway", "")]
+)
 def test_unknown_roles_and_nameless_users_get_no_token(file: Path, site: str, role: str, user: str) -> None:
     with pytest.raises(ValueError, match="token"):
         new_token(file, site, role, user)

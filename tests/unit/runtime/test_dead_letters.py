@@ -22,7 +22,11 @@ def made(tmp_path: Path) -> Connections:
 
 def sent(made: Connections) -> list[DeadLetter]:
     records = made.log.read(dead_letter_topic("deidentify"), 0, 0, 100)
-    return [each for each in (decode(record.value, made.registry) for record in records) if isinstance(each, DeadLetter)]
+    return [
+        each
+        for each in (decode(record.value, made.registry) for record in records)
+        if isinstance(each, DeadLetter)
+    ]
 
 
 def test_poison_is_kept_encrypted_and_told_of_without_a_word_of_it(made: Connections) -> None:
@@ -30,11 +34,17 @@ def test_poison_is_kept_encrypted_and_told_of_without_a_word_of_it(made: Connect
     made.dead_letters.send(poison, consumer="deidentify", error=UndecodableError("not-framed"), attempts=1)
     (letter,) = sent(made)
     assert (letter.topic, letter.partition, letter.offset) == ("instance.received.v1", 3, 42)
-    assert (letter.reason, letter.error_type, letter.envelope.site) == ("not-framed", "UndecodableError", "unknown")
+    assert (letter.reason, letter.error_type, letter.envelope.site) == (
+        "not-framed",
+        "UndecodableError",
+        "unknown",
+    )
     assert letter.envelope.study == ""
     assert "JANE" not in repr(letter)
     assert b"JANE" not in made.objects.get(letter.bucket, letter.object_key)
-    kept = json.loads(made.sealed.read(letter.bucket, letter.object_key, site="unknown", study="", purpose="test"))
+    kept = json.loads(
+        made.sealed.read(letter.bucket, letter.object_key, site="unknown", study="", purpose="test")
+    )
     assert base64.b64decode(kept["value"]) == b"DOE^JANE"
     made.close()
 
@@ -47,7 +57,10 @@ def test_a_letter_about_an_event_carries_its_site_study_and_correlation(made: Co
         made.dead_letters.send(record, consumer="deidentify", error=ValueError("DOE^JANE"), attempts=3)
     first, second = sent(made)
     assert (first.envelope.site, first.envelope.study) == ("north", study(5))
-    assert (first.envelope.correlation_id, first.envelope.causation_id) == ("correlation of event 5", "event 5")
+    assert (first.envelope.correlation_id, first.envelope.causation_id) == (
+        "correlation of event 5",
+        "event 5",
+    )
     assert (first.reason, first.error_type, first.attempts) == ("unexpected-error", "ValueError", 3)
     assert first.envelope.event_id == second.envelope.event_id
     assert first.object_key == second.object_key

@@ -40,7 +40,9 @@ def test_an_order_for_another_component_is_not_followed(tmp_path: Path) -> None:
 
 def test_the_kill_is_one_that_no_handler_sees(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("after-effect")
-    program = "import sys; from pathlib import Path; from runtime import faults; " \
+    program = (
+        "import sys; from pathlib import Path; from runtime import faults; "
         "faults.configure(Path(sys.argv[1]), 'x'); faults.reach('after-effect')"
+    )
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert ended.returncode == -signal.SIGKILL

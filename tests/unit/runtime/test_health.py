@@ -60,7 +60,11 @@ def test_the_file_tells_where_to_find_the_process_while_it_runs(tmp_path: Path, 
     assert json.loads(file.read_text())["address"] is None
     presence.announce("http://127.0.0.1:8042")
     told = json.loads(file.read_text())
-    assert (told["component"], told["health"], told["address"]) == ("stow", presence.url, "http://127.0.0.1:8042")
+    assert (told["component"], told["health"], told["address"]) == (
+        "stow",
+        presence.url,
+        "http://127.0.0.1:8042",
+    )
     presence.close()
     assert list(tmp_path.iterdir()) == []
 

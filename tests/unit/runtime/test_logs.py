@@ -21,7 +21,14 @@ SECRET = "DOE^JANE"
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    before = (structlog.get_config(), root.handlers, root.level, sys.excepthook, threading.excepthook, sys.unraisablehook)
+    before = (
+        structlog.get_config(),
+        root.handlers,
+        root.level,
+        sys.excepthook,
+        threading.excepthook,
+        sys.unraisablehook,
+    )
     kept = io.StringIO()
     logs.configure("test", "DEBUG", kept)
     yield kept
@@ -50,7 +57,9 @@ def test_allowed_keys_with_tame_values_are_printed(stream: io.StringIO) -> None:
 
 
 def leak_by_argument() -> None:
-    logs.logger("x").info("read", study=SECRET, patient=SECRET, series=SECRET.encode(), reason=Identity(patient_name=SECRET))
+    logs.logger("x").info(
+        "read", study=SECRET, patient=SECRET, series=SECRET.encode(), reason=Identity(patient_name=SECRET)
+    )
 
 
 def leak_by_message() -> None:
@@ -73,7 +82,7 @@ def leak_by_exception() -> None:
 
 def leak_by_other_library() -> None:
     logging.getLogger("uvicorn.access").info('"GET /studies?PatientName=%s"', SECRET)
-    logging.getLogger("pydicom").warning(f"Invalid value {SECRET}", exc_info=ValueError(SECRET))
+    logging.getLogger("pydicom").warning("Invalid value " + SECRET, exc_info=ValueError(SECRET))  # noqa: G003 - as libraries do
 
 
 def leak_by_warning() -> None:
@@ -109,7 +118,9 @@ def leak_by_hook() -> None:
         leak_by_hook,
     ],
 )
-def test_no_way_of_logging_prints_a_payload(leak, stream: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_way_of_logging_prints_a_payload(
+    leak, stream: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
     leak()
     assert lines(stream)
     captured = capsys.readouterr()
@@ -123,7 +134,9 @@ def test_an_exception_is_its_type_its_causes_and_its_lines(stream: io.StringIO) 
     assert "test_logs.py:" in str(line["frames"])
 
 
-def test_a_process_that_forgot_to_configure_prints_no_payload_either(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_process_that_forgot_to_configure_prints_no_payload_either(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     leak_by_exception()
     leak_by_argument()
     captured = capsys.readouterr()

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def started(folder: Path, main: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def presence(folder: Path) -> dict[str, str]:
+def presence(folder: Path) -> dict[str, Any]:
     file = folder / "data" / "run" / "example.json"
     while True:
         if file.exists() and (found := json.loads(file.read_text("utf-8")))["address"]:
@@ -90,7 +91,11 @@ def test_wrong_settings_stop_a_process_and_are_named_without_their_value(tmp_pat
     settings(tmp_path).write(tmp_path / "settings.toml")
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, "waits"],
-        env={**os.environ, SETTINGS_VARIABLE: str(tmp_path / "settings.toml"), "RADSTREAM__TRITON__PROT": "hunter2"},
+        env={
+            **os.environ,
+            SETTINGS_VARIABLE: str(tmp_path / "settings.toml"),
+            "RADSTREAM__TRITON__PROT": "hunter2",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -16,7 +16,10 @@ def test_an_event_is_confirmed_under_its_study_with_cloud_event_headers(tmp_path
     partitions = made.log.topics()[SOURCE]
     records = [each for number in range(partitions) for each in made.log.read(SOURCE, number, 0, 10)]
     assert [each.key for each in records] == [study(7).encode()] * 2
-    assert [decode(each.value, made.registry) for each in records] == [received(7, "event 7"), received(7, "event 8")]
+    assert [decode(each.value, made.registry) for each in records] == [
+        received(7, "event 7"),
+        received(7, "event 8"),
+    ]
     first, second = (dict(each.headers) for each in records)
     traces = {headers.pop("traceparent").split(b"-")[1] for headers in (first, second)}
     assert len(traces) == 2
@@ -34,7 +37,9 @@ def test_an_event_is_confirmed_under_its_study_with_cloud_event_headers(tmp_path
 def test_an_envelope_names_its_component_and_adds_its_hop(tmp_path: Path) -> None:
     made = connections(tmp_path, "route_study")
     earlier = (Hop(name="stow", at=1),)
-    found = made.publisher.envelope("north", study(1), "id", correlation_id="c", causation_id="b", hops=earlier)
+    found = made.publisher.envelope(
+        "north", study(1), "id", correlation_id="c", causation_id="b", hops=earlier
+    )
     assert (found.producer, found.producer_version, found.key_id) == ("route_study", VERSION, "2026-1")
     assert found.hops == (*earlier, Hop(name="route_study", at=found.recorded_at))
     assert found.occurred_at == found.recorded_at

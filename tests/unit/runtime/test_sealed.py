@@ -51,7 +51,9 @@ def test_what_was_written_in_pieces_is_read_back_whole(store: Store, size: int) 
 
 
 @given(start=st.integers(0, 3 * FRAME_BYTES), length=st.integers(0, 3 * FRAME_BYTES))
-def test_a_range_is_what_slicing_gives(tmp_path_factory: pytest.TempPathFactory, start: int, length: int) -> None:
+def test_a_range_is_what_slicing_gives(
+    tmp_path_factory: pytest.TempPathFactory, start: int, length: int
+) -> None:
     store = Store(tmp_path_factory.getbasetemp() / "ranges")
     data = bytes(range(256)) * (2 * FRAME_BYTES // 256) + b"end"
     if store.plain.head("raw", "r") is None:
@@ -82,7 +84,12 @@ def cut_into_a_tag(data: bytes) -> bytes:
 
 def swap_frames(data: bytes) -> bytes:
     first, second = HEADER_BYTES, HEADER_BYTES + SEALED_FRAME_BYTES
-    return data[:first] + data[second : second + SEALED_FRAME_BYTES] + data[first:second] + data[second * 2 - first :]
+    return (
+        data[:first]
+        + data[second : second + SEALED_FRAME_BYTES]
+        + data[first:second]
+        + data[second * 2 - first :]
+    )
 
 
 def flip_a_bit(data: bytes) -> bytes:

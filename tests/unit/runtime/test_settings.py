@@ -22,7 +22,11 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         "webhook_url": "http://127.0.0.1:1",
         "webhook_secret": "env:HOOK",
     }
-    changes = {"sites": [site, {"name": "south"}], "steps": {"quiet_window_s": 1.5}, "delivery": {"redeliver": True}}
+    changes = {
+        "sites": [site, {"name": "south"}],
+        "steps": {"quiet_window_s": 1.5},
+        "delivery": {"redeliver": True},
+    }
     assert load_settings(written(tmp_path, **changes)) == settings(tmp_path, **changes)
 
 
@@ -47,7 +51,9 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         ("RADSTREAM__SITES", "sites"),
     ],
 )
-def test_wrong_names_and_values_are_refused_by_name_without_the_value(tmp_path: Path, name: str, told: str) -> None:
+def test_wrong_names_and_values_are_refused_by_name_without_the_value(
+    tmp_path: Path, name: str, told: str
+) -> None:
     with pytest.raises(StopError) as refused:
         load_settings(written(tmp_path) | {name: "hunter2"})
     assert told in str(refused.value)
@@ -87,7 +93,9 @@ def test_a_secret_is_the_bytes_it_refers_to(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("reference", ["env:NO_SUCH_VARIABLE", "file:/no/such/file", "env:NO_BASE64"])
-def test_a_secret_that_is_not_there_stops_the_process(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_is_not_there_stops_the_process(
+    reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_BASE64", "base64:***")
     with pytest.raises(StopError):
         SecretReference(reference).read()

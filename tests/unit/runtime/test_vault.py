@@ -24,7 +24,9 @@ def made(tmp_path: Path) -> Connections:
 
 
 def audited(made: Connections) -> list[AuditEvent]:
-    records = [each for n in range(made.log.topics()[AUDIT_TOPIC]) for each in made.log.read(AUDIT_TOPIC, n, 0, 100)]
+    records = [
+        each for n in range(made.log.topics()[AUDIT_TOPIC]) for each in made.log.read(AUDIT_TOPIC, n, 0, 100)
+    ]
     events = [decode(each.value, made.registry) for each in records]
     return [each for each in events if isinstance(each, AuditEvent)]
 

@@ -21,7 +21,9 @@ from tests.support.installation import connections, received, study
 class Doubles:
     name = "doubling"
 
-    async def infer(self, model: str, tensors: NDArray[Any], priority: int) -> Mapping[str, NDArray[np.float32]]:
+    async def infer(
+        self, model: str, tensors: NDArray[Any], priority: int
+    ) -> Mapping[str, NDArray[np.float32]]:
         return {model: (tensors * 2 * priority).astype(np.float32)}
 
     async def probe(self) -> None:
@@ -63,7 +65,9 @@ def test_a_deadline_keeps_the_trail_of_its_cause() -> None:
 
 
 def test_a_deadline_without_a_payload_still_has_ids_of_its_own() -> None:
-    row = deadline_row("c", 0, Deadline(site="north", study="s", name="n", due_at=1), origin_of(received(1, "x")))
+    row = deadline_row(
+        "c", 0, Deadline(site="north", study="s", name="n", due_at=1), origin_of(received(1, "x"))
+    )
     event, origin = reached(replace(row, payload=None))
     assert (event.payload, origin.hops) == ("", ())
     assert origin.correlation_id == origin.causation_id == reached(replace(row, payload=None))[1].causation_id
@@ -75,7 +79,9 @@ async def test_reads_of_the_raw_tier_become_one_audit_event_per_purpose(tmp_path
     bench = here._bench
     bench.connections.sealed.put("raw", "a", b"raw bytes")
     for _ in range(2):
-        read = await here.io(here.raw.read, "raw", "a", site="north", study=study(1), purpose="de-identification")
+        read = await here.io(
+            here.raw.read, "raw", "a", site="north", study=study(1), purpose="de-identification"
+        )
         assert read == b"raw bytes"
     await here.io(here.raw.read, "raw", "a", site="north", study=study(1), purpose="other")
     assert sum(bench.connections.log.end_offsets("audit.v1").values()) == 0
@@ -93,7 +99,10 @@ async def test_reads_of_the_raw_tier_become_one_audit_event_per_purpose(tmp_path
 
 async def test_blocking_calls_and_computations_leave_the_event_loop(tmp_path: Path) -> None:
     here = context(tmp_path)
-    names = [await here.io(lambda: threading.current_thread().name), await here.cpu(lambda: threading.current_thread().name)]
+    names = [
+        await here.io(lambda: threading.current_thread().name),
+        await here.cpu(lambda: threading.current_thread().name),
+    ]
     assert [name.split("_")[0] for name in names] == ["io", "cpu"]
 
 
