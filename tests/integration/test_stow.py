@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import io
@@ -74,10 +75,11 @@ def published(gateway: GatewayProcess, sizes: set[int]) -> set[int]:
 
 
 def raw_connection(gateway: GatewayProcess, head: str) -> socket.socket:
-    """A connection on which a request was begun by hand."""
+    """A connection on which a request was begun by hand; without a Content-Type its headers have not ended."""
     address = urllib.parse.urlsplit(gateway.url)
     connection = socket.create_connection((address.hostname, address.port), timeout=30)
-    lines = f"POST /studies HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token}\r\n{head}\r\n"
+    end = "\r\n" if "Content-Type" in head else ""
+    lines = f"POST /studies HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token}\r\n{head}{end}"
     connection.sendall(lines.encode())
     return connection
 
@@ -287,10 +289,15 @@ def test_a_path_that_is_no_uid_is_refused(gateway):
     assert post(gateway, multipart([dicom()]), path="/studies/Planted^Name").status_code == 400
 
 
-def test_a_bomb_of_request_headers_is_refused(gateway):
-    connection = raw_connection(gateway, "Content-Length: 1\r\n" + "".join(f"X-{n}: y\r\n" for n in range(9000)))
-    assert b" 400 " in connection.recv(1000).split(b"\r\n")[0]
+def test_a_bomb_of_request_headers_ends_the_connection_and_nothing_else(gateway):
+    connection = raw_connection(gateway, "Content-Length: 1\r\n")
+    first = b""
+    with contextlib.suppress(ConnectionError):  # it may close before all was sent
+        connection.sendall(b"X-Header: y\r\n" * 200_000)
+        first = connection.recv(1000)
     connection.close()
+    assert b" 200 " not in first
+    assert post(gateway, multipart([dicom()])).status_code == 200
 
 
 def test_whole_parts_before_a_cut_are_stored_and_reported(gateway):
@@ -311,9 +318,9 @@ def test_the_same_part_twice_in_one_request_is_stored_once(gateway):
     connections.close()
 
 
-@pytest.mark.parametrize("length", [2 * 1024**3, 100_000])
-def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_and_may_send_again(gateway, length):
-    whole, half = dicom(side=33), dicom(side=34)
+@pytest.mark.parametrize(("length", "side"), [(2 * 1024**3, 33), (100_000, 43)])
+def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_and_may_send_again(gateway, length, side):
+    whole, half = dicom(side=side), dicom(side=side + 1)
     body = multipart([whole, half])
     connections = opened(gateway)
     before = {each.key for each in connections.objects.keys(RAW)}
@@ -325,7 +332,7 @@ def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_and_may_send_again
     assert {each.key for each in connections.objects.keys(RAW)} == before
     connections.close()
     assert published(gateway, {len(whole), len(half)}) == set()
-    assert post(gateway, body[: -len(b"--\r\n")] + b"--\r\n").status_code == 200
+    assert post(gateway, body).status_code == 200
     assert published(gateway, {len(whole), len(half)}) == {len(whole), len(half)}
 
 

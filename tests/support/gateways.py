@@ -183,13 +183,13 @@ def gateway_process(folder: Path) -> Iterator[GatewayProcess]:
     connections.close()
     token = new_token(folder / "credentials.json", "north", "gateway", "sender")
     process = _start(folder, path)
+    gateway = GatewayProcess("", token, folder, process, path)
     try:
-        yield GatewayProcess(
-            _address(folder / "data" / "run" / "stow.json", process), token, folder, process, path
-        )
+        gateway.url = _address(folder / "data" / "run" / "stow.json", process)
+        yield gateway
     finally:
-        process.kill()
-        process.wait()
+        gateway.process.kill()
+        gateway.process.wait()
 
 
 def restart(gateway: GatewayProcess) -> None:
