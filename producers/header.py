@@ -6,10 +6,8 @@ Nothing is decoded beyond the few elements named here, and nothing that was read
 from __future__ import annotations
 
 import io
-import logging
 import re
 import struct
-import warnings
 import zlib
 from dataclasses import dataclass
 from typing import Literal
@@ -99,10 +97,8 @@ UNREADABLE = (
 )  # fmt: skip
 """What pydicom raises for a wrong character set, value representation or nested sequence."""
 
-# pydicom quotes values in warnings and logs; a gateway's output may hold none.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+"""A gateway takes what devices send: invalid values are no reason to refuse an object, nor to warn, which would quote them."""
 
 
 class MalformedError(Exception):
