@@ -15,7 +15,7 @@ import urllib.parse
 import zipfile
 from collections.abc import Iterator
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it ships no types
 import pydicom
 import pytest
 import requests

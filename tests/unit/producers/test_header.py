@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 
+import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from pydicom.uid import (
 )
 
 from producers.header import MalformedError, NeedMoreError, read_header
-from tests.support.gateways import dicom
+from tests.support.gateways import dicom, saved
 
 STUDY, SERIES, INSTANCE = "1.2.3", "1.2.3.4", "1.2.3.4.5"
 WHOLE = dicom(STUDY, series=SERIES, instance=INSTANCE)
@@ -90,6 +91,28 @@ def test_a_file_without_transfer_syntax_is_refused():
     with pytest.raises(MalformedError) as caught:
         read_header(data, len(data))
     assert caught.value.reason == "missing-transfer-syntax"
+
+
+@pytest.mark.parametrize(
+    ("name", "asks"), [("ReferencedImageSequence", True), ("SharedFunctionalGroupsSequence", False)]
+)
+def test_a_sequence_of_undefined_length_cut_by_the_head_is_read_only_if_an_id_stands_after_it(name, asks):
+    item = Dataset()
+    item.SeriesDescription = "x" * 60
+    whole = pydicom.dcmread(io.BytesIO(dicom(STUDY, changes={name: [item] * 50})))
+    whole[name].is_undefined_length = True
+    whole[name].value.is_undefined_length = True
+    data = saved(whole)
+    with pytest.raises(NeedMoreError) if asks else contextlib.nullcontext():
+        assert read_header(data[:1500], len(data)).study_uid == STUDY
+    assert read_header(data, len(data)).study_uid == STUDY
+
+
+def test_a_directory_of_a_medium_is_refused_as_such():
+    data = dicom().replace(b"1.2.840.10008.5.1.4.1.1.1\0", b"1.2.840.10008.1.3.10\0\0\0\0\0\0", 1)
+    with pytest.raises(MalformedError) as caught:
+        read_header(data, len(data))
+    assert caught.value.reason == "dicomdir"
 
 
 def test_pixels_need_not_be_in_the_head():
