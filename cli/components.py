@@ -56,6 +56,11 @@ def channels() -> list[str]:
     return sorted(name for name in names if name not in NOT_SINKS)
 
 
+def consumers() -> list[str]:
+    """Names of all processes that read topics; each has a dead-letter topic."""
+    return [*steps(), *destinations(), *channels()]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run has besides our own components.
@@ -64,11 +69,14 @@ class Plan:
     ----------
     triton
         Environment of the Triton server; empty without one.
+    triton_http_port
+        Port of its HTTP interface, which only its own health check uses.
     receiver_port
         Port of the demonstration's webhook receiver; 0 without one.
     """
 
     triton: str = ""
+    triton_http_port: int = 0
     receiver_port: int = 0
 
 
@@ -89,6 +97,7 @@ def components(settings: Settings, plan: Plan) -> list[Component]:
                     f"--environment={plan.triton}",
                     f"--repository={settings.data / 'models'}",
                     f"--grpc-port={settings.triton.address.rpartition(':')[2]}",
+                    f"--http-port={plan.triton_http_port}",
                     f"--metrics-port={settings.triton.metrics.rpartition(':')[2]}",
                 ),
                 reports=False,

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
 from cli import launch, outcome, runs, stow_client
-from cli.demo_studies import Sent, studies
 from cli.components import Plan
+from cli.demo_studies import Sent, studies
 from cli.outcome import StudyOutcome
 from cli.receiver import read_deliveries
 from cli.runs import Run
@@ -95,7 +95,7 @@ def _watch(
 ) -> tuple[list[StudyOutcome], Counter[str], set[str]]:
     keys = _study_keys(connections, to_send)
     damaged = sum(len(sent.files) for sent in to_send if sent.kind == "damaged")
-    today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     said = -1
     while True:
@@ -154,8 +154,8 @@ def demonstrate(*, exit_after: bool, json_file: Path | None, say: Say) -> Demons
     environment, why_not = launch.triton_environment()
     if environment is None:
         say(f"No Triton server here ({why_not}); the model runs by ONNX Runtime in-process.")
-    (port,) = runs.free_ports(1)
-    name = datetime.now(timezone.utc).strftime("demo-%Y%m%d-%H%M%S-%f")[:-3]
+    port, triton_http = runs.free_ports(2)
+    name = datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S-%f")[:-3]
     run, settings = runs.create(
         name,
         dict.fromkeys(SITES, f"http://127.0.0.1:{port}/alerts"),
@@ -166,7 +166,7 @@ def demonstrate(*, exit_after: bool, json_file: Path | None, say: Say) -> Demons
     reader_token = runs.token(run, SITES[0], "radiologist", "dr-reader")
     done = False
     try:
-        launch.start(run, settings, Plan(triton=str(environment or ""), receiver_port=port))
+        launch.start(run, settings, Plan(str(environment or ""), triton_http, port))
         say("Generating chest X-rays and copying public sample files while the processes start")
         to_send = tuple(studies())
         launch.wait_ready(run, settings)

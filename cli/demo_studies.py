@@ -6,15 +6,50 @@ import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import resources
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
-from inference.training.phantoms import chest_xray, to_dicom
+from inference.training.phantoms import SyntheticIdentity, generate, to_dicom
 
-SEEDS = (910_001, 910_002, 910_003, 910_004, 910_005, 910_006)
-"""Seeds of the generated X-rays, outside the ranges the model was trained, calibrated and tested on."""
+
+@dataclass(frozen=True, slots=True)
+class GeneratedStudy:
+    """A chest X-ray to generate.
+
+    Parameters
+    ----------
+    seed
+        From `inference.training.seeds.DEMONSTRATION`: images the model has never seen.
+    findings
+        What the phantom shows.
+    patient_name, sex, birth_date, priority
+        Its invented patient and order.
+    site
+        Site that sends it.
+    """
+
+    seed: int
+    findings: frozenset[str]
+    patient_name: str
+    sex: str
+    birth_date: str
+    priority: str
+    site: str
+
+
+GENERATED = (
+    GeneratedStudy(910_001, frozenset({"pneumothorax"}), "Doe^Jane", "F", "19650312", "ROUTINE", "north"),
+    GeneratedStudy(910_002, frozenset({"effusion"}), "Roe^Max", "M", "19480722", "ROUTINE", "north"),
+    GeneratedStudy(910_003, frozenset(), "Loe^Sam", "M", "19930130", "ROUTINE", "north"),
+    GeneratedStudy(910_004, frozenset({"cardiomegaly"}), "Poe^Ann", "F", "19571104", "HIGH", "north"),
+    GeneratedStudy(
+        910_005, frozenset({"pneumothorax", "effusion"}), "Moe^Kim", "F", "19710518", "STAT", "north"
+    ),
+    GeneratedStudy(910_006, frozenset({"consolidation"}), "Foe^Lee", "M", "19800926", "ROUTINE", "south"),
+)
 DAMAGED = "MR_truncated.dcm"
 """A public file that ends before its pixel data does."""
 
@@ -115,12 +150,25 @@ def studies() -> Iterator[Sent]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sample files bend the standard on purpose, and pydicom says so
         yield from _public()
-    for number, seed in enumerate(SEEDS):
-        accession = f"SYN{seed}"
-        study_uid = generate_uid(prefix=None)
-        data = to_dicom(chest_xray(seed), study_instance_uid=study_uid, accession_number=accession)
-        site = "south" if number % 3 == 2 else "north"
-        yield Sent(f"Chest X-ray, generated from seed {seed}", "synthetic", site, study_uid, (data,))
+    for generated in GENERATED:
+        yield _generated(generated)
+
+
+def _generated(study: GeneratedStudy) -> Sent:
+    identity = SyntheticIdentity(
+        patient_name=study.patient_name,
+        patient_id=f"SYN-{study.seed}",
+        accession_number=f"SYN{study.seed}",
+        birth_date=study.birth_date,
+        sex=study.sex,
+        taken_at=datetime.now(UTC),
+        priority=study.priority,
+    )
+    study_uid = str(generate_uid(prefix=None))
+    uids = {name: str(generate_uid(prefix=None)) for name in ("series_uid", "sop_uid")}
+    data = to_dicom(generate(study.seed, findings=study.findings), identity, study_uid=study_uid, **uids)
+    shown = ", ".join(sorted(study.findings)) or "normal"
+    return Sent(f"Chest X-ray, generated: {shown}", "synthetic", study.site, study_uid, (data,))
 
 
 def _public() -> Iterator[Sent]:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import httpx
 
-from cli.components import Plan, components
+from cli.components import Plan, components, consumers
 from cli.runs import Run
-from inference.server import find_server
+from inference.catalogue import all_models
+from inference.repository import render
+from inference.server import TritonAbsent, find_server
 from runtime.connections import connect
 from runtime.prepare import prepare
 from runtime.settings import Settings
@@ -33,8 +35,8 @@ def triton_environment() -> tuple[Path | None, str]:
     """Find the Triton server's environment; None with the reason where there is none."""
     folder = Path(os.environ.get("RADSTREAM_TRITON_ENV", ".venv-triton")).absolute()
     found = find_server(folder)
-    if isinstance(found, str):
-        return None, found
+    if isinstance(found, TritonAbsent):
+        return None, found.reason
     return folder, ""
 
 
@@ -43,17 +45,17 @@ def start(run: Run, settings: Settings, plan: Plan) -> None:
     os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
     connections = connect(settings, "cli")
     try:
-        prepare(connections)
+        prepare(connections, consumers())
     finally:
         connections.close()
+    if plan.triton:
+        render([model.SPEC for model in all_models().values()], settings.data / "models")
     run.plan_file.write_text(json.dumps(asdict(plan)), "utf-8")
     command = [sys.executable, "-m", "cli.supervisor", str(run.path)]
     logs = run.data / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / "supervisor.log").open("ab") as log:
-        subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def address_of(run: Run, component: str) -> str | None:

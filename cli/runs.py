@@ -16,6 +16,7 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from runtime.credentials import new_token
 from runtime.settings import (
@@ -134,7 +135,7 @@ def create(
     *,
     triton: bool,
     quiet_window_s: float = 10.0,
-    log_level: str = "INFO",
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO",
 ) -> tuple[Run, Settings]:
     """Make a run folder with fresh keys and free ports, or take up the one of that name.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from cli import launch
-from cli.components import channels, destinations, steps
+from cli.components import consumers
 from cli.runs import Run
 from runtime.ports import Log
 
@@ -57,7 +57,7 @@ def processes(run: Run, log: Log) -> list[ProcessStatus]:
         state = json.loads(run.supervisor_file.read_text("utf-8"))["components"]
     except (OSError, ValueError, KeyError):
         return []
-    readers = {*steps(), *destinations(), *channels()}
+    readers = set(consumers())
     found = []
     with httpx.Client(trust_env=False) as client:
         for name, child in state.items():

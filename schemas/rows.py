@@ -126,6 +126,7 @@ class StudyAssemblyRow:
                 "ordered_priority",
                 "received_at",
                 "changed_at",
+                "history",
             }
         ),
         writer="steps.assemble_study",
@@ -143,6 +144,7 @@ class StudyAssemblyRow:
     ordered_priority: str | None = None
     received_at: int | None = None
     changed_at: int | None = None
+    history: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -414,6 +416,7 @@ class AlertRow:
                 "command_id",
                 "demonstration",
                 "synthetic",
+                "history",
             }
         ),
         writer="steps.raise_alerts",
@@ -437,6 +440,7 @@ class AlertRow:
     command_id: str | None = None
     demonstration: bool | None = None
     synthetic: bool | None = None
+    history: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -542,6 +546,7 @@ class ReviewRow:
                 "signed_by",
                 "signed_at",
                 "command_id",
+                "history",
             }
         ),
         writer="steps.review_study",
@@ -557,6 +562,7 @@ class ReviewRow:
     signed_by: str | None = None
     signed_at: int | None = None
     command_id: str | None = None
+    history: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,9 @@ from schemas.events import Event, Finding, Findings, ResultImage
 from schemas.rows import ResultImageRow
 from sinks.sink import Outputs, SinkSpec
 
-SPEC = SinkSpec(summary="Stores each result's record and an overlay of every image read.", reads=("findings.v1",))
+SPEC = SinkSpec(
+    summary="Stores each result's record and an overlay of every image read.", reads=("findings.v1",)
+)
 
 REVISION_SPAN = 1_000_000
 """Logical microseconds per revision, as in `sinks.tables`: a later revision's write is younger."""
@@ -118,7 +120,9 @@ class ObjectsSink:
         if model is None or model.SPEC.digest != event.model_digest:
             return ()
         for image in event.images:
-            self._overlay(event, image, model.SPEC, f"{folder}/overlay-{image.instance}-{event.result_id}.jpg")
+            self._overlay(
+                event, image, model.SPEC, f"{folder}/overlay-{image.instance}-{event.result_id}.jpg"
+            )
         return ()
 
     def _overlay(self, result: Findings, image: ResultImage, spec: ModelSpec, key: str) -> None:

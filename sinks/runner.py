@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from runtime import faults
 from runtime.connections import Connections
-from runtime.dead_letters import DeadLetters
 from runtime.errors import DeadLetterError, RetryError, StopError
 from runtime.logs import logger
 from runtime.ports import Consumer, Partition, Record
@@ -53,8 +52,8 @@ class SinkRunner:
         self._name = name
         self._sink = sink
         self._connections = connections
-        self._dead_letters = DeadLetters(connections)
-        self._consumer: Consumer = connections.log.consumer(name, spec.reads, member=f"{name}-0")
+        self._dead_letters = connections.dead_letters
+        self._consumer: Consumer = connections.log.consumer(name, spec.reads, connections.member)
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix=name)
         self._stopping = threading.Event()
         self._log = logger(name)
@@ -64,6 +63,7 @@ class SinkRunner:
         try:
             while not self._stopping.is_set():
                 self.step()
+                self._connections.presence.ready()
         finally:
             self._pool.shutdown()
             self._consumer.close()
@@ -84,6 +84,7 @@ class SinkRunner:
             done.result()
         faults.reach("before-acknowledge")
         self._consumer.commit(next_offsets(records))
+        self._connections.metrics.count("radstream_inputs_total", len(records))
         return len(records)
 
     def _write_in_order(self, records: Sequence[Record]) -> None:
@@ -114,9 +115,7 @@ class SinkRunner:
                 return
             except StopError:
                 raise
-            except (
-                Exception
-            ) as error:  # a fault of the sink itself: tried again, then kept for people to read
+            except Exception as error:  # noqa: BLE001 - a fault of the sink itself: tried again, then kept to be read
                 unexpected += 1
                 self._log.warning("unexpected-error", error_type=type(error).__name__, attempt=attempt)
                 if unexpected >= UNEXPECTED_TRIES:

@@ -91,15 +91,16 @@ prepare_triton() {
             return
         fi
     done
-    package=libpython3
+    packages="python3 libpython3"
     if supported /usr/bin/python3; then
-        package=$(/usr/bin/python3 -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')
+        packages=$(/usr/bin/python3 -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')
     fi
-    if can_install && install python3 "$package" && embeddable /usr/bin/python3; then
+    # shellcheck disable=SC2086  # one or two words
+    if can_install && install $packages && embeddable /usr/bin/python3; then
         echo /usr/bin/python3
         return
     fi
-    say "Triton's stub needs a shared libpython (Debian, Ubuntu: apt-get install python3 $package)."
+    say "Triton's stub needs a shared libpython (Debian, Ubuntu: apt-get install $packages)."
     say "Until then inference runs in-process (ONNX Runtime), and the summary says so."
 }
 

@@ -1,0 +1,1 @@
+"""Models, their inputs and outputs, and the servers that run them."""

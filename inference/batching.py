@@ -1,0 +1,185 @@
+"""Gathers single images from many callers into batches, urgent ones first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.backend import (
+    DEADLINE_S,
+    Arrays,
+    InferenceBackend,
+    InferenceRejectedError,
+    InferenceUnavailableError,
+)
+from inference.spec import PRIORITY_ROUTINE, ModelSpec
+
+MAX_BATCH = 8
+"""Images per request: beyond 8 a request costs latency and gains nothing on a CPU; the server joins requests anyway."""
+MAX_WAIT_S = 0.004
+"""How long an image waits for company: less than its own inference takes."""
+BATCHES_IN_FLIGHT = 3
+"""Requests under way at once: one computes, one waits at the server, one is being sent."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What the plan needs to know of an image: its priority (1 is most urgent) and when it came (seconds)."""
+
+    priority: int
+    since: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``take``: positions of the images that go now; ``wake_in``: else, seconds until the question changes."""
+
+    take: tuple[int, ...] = ()
+    wake_in: float | None = None
+
+
+def plan(
+    waiting: Sequence[Waiting],
+    now: float,
+    *,
+    free: bool,
+    max_batch: int = MAX_BATCH,
+    max_wait_s: float = MAX_WAIT_S,
+) -> Plan:
+    """Decide what to send: nothing without a ``free`` slot; a full batch at once; a smaller one when the oldest waited.
+
+    Urgent images come first, then the oldest. An urgent image does not wait for company at all.
+    """
+    if not waiting or not free:
+        return Plan()
+    order = sorted(range(len(waiting)), key=lambda i: (waiting[i].priority, waiting[i].since, i))
+    due = min(w.since for w in waiting) + max_wait_s
+    urgent = waiting[order[0]].priority < PRIORITY_ROUTINE
+    if len(waiting) >= max_batch or urgent or now >= due:
+        return Plan(take=tuple(order[:max_batch]))
+    return Plan(wake_in=due - now)
+
+
+@dataclass(eq=False)
+class _Item:
+    arrays: Arrays
+    waiting: Waiting
+    answer: asyncio.Future[Arrays] = field(repr=False)
+
+
+class Batcher:
+    """Shares one backend among all callers of one event loop."""
+
+    def __init__(
+        self,
+        backend: InferenceBackend,
+        *,
+        max_batch: int = MAX_BATCH,
+        max_wait_s: float = MAX_WAIT_S,
+        in_flight: int = BATCHES_IN_FLIGHT,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._backend = backend
+        self._max_batch, self._max_wait, self._deadline = max_batch, max_wait_s, deadline_s
+        self._free = in_flight
+        self._queues: dict[str, tuple[ModelSpec, list[_Item]]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def submit(self, model: ModelSpec, array: NDArray[Any], priority: int = PRIORITY_ROUTINE) -> Arrays:
+        """Outputs for one image (no batch axis in, none out), for models with one input.
+
+        Raises :class:`InferenceUnavailableError` or :class:`InferenceRejectedError` for this image alone.
+        """
+        loop = asyncio.get_running_loop()
+        item = _Item({model.inputs[0].name: array}, Waiting(priority, loop.time()), loop.create_future())
+        key = f"{model.digest}:{model.version}"
+        _, queue = self._queues.setdefault(key, (model, []))
+        queue.append(item)
+        self._decide(key)
+        try:
+            return await item.answer
+        except asyncio.CancelledError:
+            if item in queue:
+                queue.remove(item)
+            raise
+
+    async def close(self) -> None:
+        """Wait until every image submitted so far has its answer. Submit none meanwhile."""
+        await asyncio.sleep(self._max_wait)  # whatever waits for company goes now
+        while tasks := set(self._sending):
+            await asyncio.wait(tasks)
+
+    def _decide(self, key: str) -> None:
+        """Follow the plan for one model's queue."""
+        model, queue = self._queues[key]
+        loop = asyncio.get_running_loop()
+        size = min(self._max_batch, model.max_batch_size)
+        waiting = [item.waiting for item in queue]
+        made = plan(waiting, loop.time(), free=self._free > 0, max_batch=size, max_wait_s=self._max_wait)
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        if made.take:
+            batch = [queue[i] for i in made.take]
+            for item in batch:
+                queue.remove(item)
+            self._free -= 1
+            task = loop.create_task(self._send(model, batch))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+            if queue:
+                self._decide(key)
+        elif made.wake_in is not None:
+            self._timers[key] = loop.call_later(made.wake_in, self._decide, key)
+
+    async def _send(self, model: ModelSpec, batch: list[_Item]) -> None:
+        """Infer a batch; where it is rejected, each image alone, so that one bad image fails only itself."""
+        try:
+            try:
+                await self._infer(model, batch)
+            except InferenceRejectedError as error:
+                await self._one_by_one(model, batch, error)
+            except InferenceUnavailableError as error:
+                _fail(batch, error)
+        except asyncio.CancelledError:
+            _fail(batch, InferenceUnavailableError("stopped"))
+            raise
+        except Exception as error:  # noqa: BLE001 - the task's boundary: whoever waits must hear of it
+            _fail(batch, error)
+        finally:
+            self._free += 1
+            for key in list(self._queues):
+                self._decide(key)
+
+    async def _one_by_one(self, model: ModelSpec, batch: list[_Item], error: InferenceRejectedError) -> None:
+        if len(batch) == 1:
+            _fail(batch, error)
+            return
+        for item in batch:
+            try:
+                await self._infer(model, [item])
+            except (InferenceRejectedError, InferenceUnavailableError) as own:
+                _fail([item], own)
+
+    async def _infer(self, model: ModelSpec, batch: list[_Item]) -> None:
+        """Ask the backend and hand out the rows. Images of another shape than the model's never reach a batch."""
+        name = model.inputs[0].name
+        images = [item.arrays[name] for item in batch]
+        if len({(image.shape, image.dtype) for image in images}) > 1:
+            raise InferenceRejectedError(f"images of unlike shape for {model.name}")
+        priority = min(item.waiting.priority for item in batch)
+        outputs = await self._backend.infer(model, {name: np.stack(images)}, priority, self._deadline)
+        for row, item in enumerate(batch):
+            if not item.answer.done():
+                item.answer.set_result({key: value[row] for key, value in outputs.items()})
+
+
+def _fail(batch: list[_Item], error: Exception) -> None:
+    for item in batch:
+        if not item.answer.done():
+            item.answer.set_exception(error)

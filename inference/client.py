@@ -1,0 +1,135 @@
+"""Talks to tritonserver over gRPC. The only file that knows the client library."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc.aio as triton
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from inference.backend import (
+    DEADLINE_S,
+    Arrays,
+    InferenceRejectedError,
+    InferenceUnavailableError,
+    canary,
+    check_batch,
+)
+from inference.spec import PRIORITY_ROUTINE, ModelSpec
+
+IN_FLIGHT = 16
+"""Requests of this process at the server at once: enough to keep its batcher fed, few enough for its shared memory."""
+CONTROL_DEADLINE_S = 30.0
+"""For ready, load and unload: a load takes 1 to 2 s."""
+
+REJECTED = frozenset({"StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE", "StatusCode.UNIMPLEMENTED"})
+"""gRPC statuses that a second attempt cannot change. Everything else (an ill stub answers INTERNAL) is worth one."""
+
+
+class TritonClient:
+    """An :class:`inference.backend.InferenceBackend` with one channel to one server."""
+
+    def __init__(self, address: str, *, in_flight: int = IN_FLIGHT) -> None:
+        """``address`` is host:port. Must be made inside the event loop that uses it."""
+        self._client = triton.InferenceServerClient(address)
+        self._slots = asyncio.Semaphore(in_flight)
+
+    @property
+    def name(self) -> str:
+        """See the protocol."""
+        return "triton"
+
+    async def infer(
+        self,
+        model: ModelSpec,
+        arrays: Mapping[str, NDArray[Any]],
+        priority: int = PRIORITY_ROUTINE,
+        deadline_s: float = DEADLINE_S,
+    ) -> Arrays:
+        """See the protocol. The deadline runs from the call, waiting for a slot included."""
+        check_batch(model, arrays)
+        try:
+            async with asyncio.timeout(deadline_s), self._slots:
+                answer = await self._client.infer(
+                    model.name,
+                    [_input(name, array) for name, array in arrays.items()],
+                    model_version=str(model.version),
+                    outputs=[triton.InferRequestedOutput(tensor.name) for tensor in model.outputs],
+                    priority=priority,
+                    client_timeout=deadline_s,
+                )
+        except TimeoutError as error:
+            raise InferenceUnavailableError(f"{model.name} did not answer in {deadline_s:g} s") from error
+        except InferenceServerException as error:
+            raise classified(model.name, str(error.status())) from error
+        return {tensor.name: np.array(answer.as_numpy(tensor.name)) for tensor in model.outputs}
+
+    async def ready(self) -> bool:
+        """See the protocol."""
+        try:
+            return bool(await self._client.is_server_ready(client_timeout=CONTROL_DEADLINE_S))
+        except InferenceServerException:
+            return False
+
+    async def reload(self, model: ModelSpec) -> None:
+        """Unload and load: what brings a dead stub back. Raises :class:`InferenceUnavailableError`.
+
+        A load alone works only the first time; that the unload may fail (another process was faster) is no fault.
+        """
+        try:
+            await self._client.unload_model(model.name, client_timeout=CONTROL_DEADLINE_S)
+        except InferenceServerException:
+            await asyncio.sleep(0)
+        try:
+            await self._client.load_model(model.name, client_timeout=CONTROL_DEADLINE_S)
+        except InferenceServerException as error:
+            raise InferenceUnavailableError(f"{model.name} could not be loaded again") from error
+
+    async def close(self) -> None:
+        """See the protocol."""
+        await self._client.close()
+
+
+def classified(model: str, status: str) -> InferenceUnavailableError | InferenceRejectedError:
+    """The decision that a gRPC status carries. The server's text is left out: it may quote the request."""
+    if status in REJECTED:
+        return InferenceRejectedError(f"{model} refused the request: {status}")
+    return InferenceUnavailableError(f"{model} is not available: {status}")
+
+
+def _input(name: str, array: NDArray[Any]) -> triton.InferInput:
+    tensor = triton.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+    tensor.set_data_from_numpy(np.ascontiguousarray(array))
+    return tensor
+
+
+async def watch(
+    client: TritonClient,
+    models: Sequence[ModelSpec],
+    *,
+    interval_s: float = 5.0,
+    report: Callable[[str, str], None],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Ask every model for its canary each ``interval_s``; reload one that fails. Runs until cancelled.
+
+    A dead model process fails every request while the server still calls itself ready, so only an inference tells.
+    ``report(model, event)`` hears ``ill``, ``healed`` and ``still-ill``. While the server itself is away, nothing is
+    reloaded: its supervisor brings it back.
+    """
+    while True:
+        for model in models:
+            if await canary(client, model) or not await client.ready():
+                continue
+            report(model.name, "ill")
+            try:
+                await client.reload(model)
+            except InferenceUnavailableError:
+                report(model.name, "still-ill")
+                continue
+            report(model.name, "healed" if await canary(client, model) else "still-ill")
+        await sleep(interval_s)

@@ -1,0 +1,75 @@
+"""Demonstration chest X-ray model, trained by this project on synthetic images only. Not for clinical use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference import localisation
+from inference.localisation import Finding
+from inference.pixels import Geometry, PixelFrame, frame_for_model
+from inference.spec import Code, Label, ModelSpec, TensorSpec
+
+SIDE, CELLS = 256, 32
+"""Side of the image in pixels and of the class-activation map in cells."""
+
+CODES = {
+    "nodule": Code("27925004", "SCT", "Nodule", verified=True),
+    "pneumothorax": Code("36118008", "SCT", "Pneumothorax", verified=True),
+    "effusion": Code("60046008", "SCT", "Pleural effusion", verified=True),
+    "consolidation": Code("consolidation", "99RADSTREAM", "Consolidation of lung", verified=False),
+    "cardiomegaly": Code("cardiomegaly", "99RADSTREAM", "Cardiomegaly", verified=False),
+}
+"""SNOMED CT where PS3.16 has the concept, else a private code, said to be unverified. For cardiomegaly the dictionary
+gives a code (287272002) that SNOMED CT itself defines as a defect of the heart's septum: it waits for a terminologist."""
+
+
+def _spec(file: Path) -> ModelSpec:
+    """The specification, with calibration and digest from the JSON that training wrote beside the weights."""
+    told = json.loads(file.with_suffix(".json").read_text())
+    labels = tuple(
+        Label(name, CODES[name], float(v["temperature"]), float(v["bias"]), float(v["threshold"]))
+        for name, v in told["labels"].items()
+    )
+    return ModelSpec(
+        name="cxr_demo",
+        version=1,
+        file=file,
+        sha256=told["sha256"],
+        inputs=(TensorSpec("image", "uint16", (1, SIDE, SIDE), "chw"),),
+        outputs=(
+            TensorSpec("logits", "float32", (len(labels),), "l"),
+            TensorSpec("cam", "float32", (len(labels), CELLS, CELLS), "lhw"),
+        ),
+        labels=labels,
+        calibration_version=told["calibration_version"],
+        max_batch_size=16,
+        demonstration=True,
+        intended_use="Demonstration on synthetic images. Not for clinical use.",
+        licence="Apache-2.0",
+        modalities=frozenset({"DX", "CR"}),
+        body_parts=frozenset({"CHEST", "THORAX"}),
+        views=frozenset({"PA", "AP"}),
+        minimum_age_years=18,
+        golden_logits=tuple(told["golden"]["logits"]),
+    )
+
+
+SPEC = _spec(Path(__file__).with_suffix(".onnx"))
+
+
+def preprocess(data: bytes) -> PixelFrame:
+    """DICOM file to the model's input, with the geometry that :func:`postprocess` needs.
+
+    Raises :class:`inference.spec.NotAcceptableError`.
+    """
+    return frame_for_model(data, SPEC)
+
+
+def postprocess(outputs: Mapping[str, NDArray[np.floating]], geometry: Geometry) -> tuple[Finding, ...]:
+    """One finding per label from ``logits`` (L,) and ``cam`` (L, h, w) of one image, in the order of the labels."""
+    return localisation.findings(SPEC, outputs["logits"], outputs["cam"], geometry)

@@ -1,0 +1,116 @@
+"""What a model is: its tensors, labels, calibration, limits of use. Pure data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+PRIORITY_STAT, PRIORITY_ROUTINE = 1, 2
+"""Triton's priority levels: 1 is served first; replays share the routine level and are held back by their producer."""
+PRIORITY_LEVELS = 2
+
+
+class NotAcceptableError(Exception):
+    """The image is not one this model may read. Final: the study ends as "not analysed", with :attr:`reason`.
+
+    ``reason`` is one of a fixed vocabulary (``REASONS`` in :mod:`inference.pixels`) and carries nothing of the image.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: ``dims`` without the batch axis, ``axes`` one letter per dim (c, h, w, l)."""
+
+    name: str
+    dtype: str
+    """numpy name: uint16, float32, ..."""
+    dims: tuple[int, ...]
+    axes: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept. ``verified`` says that the code was found in the DICOM concept dictionary (PS3.16)."""
+
+    value: str
+    scheme: str
+    meaning: str
+    verified: bool
+
+
+@dataclass(frozen=True)
+class Label:
+    """One finding the model looks for, with its calibration and operating point."""
+
+    name: str
+    code: Code
+    temperature: float
+    bias: float
+    threshold: float
+    """Calibrated probability from which the finding counts as present."""
+
+    def probability(self, logit: float) -> float:
+        """Calibrated probability of a raw logit: ``sigmoid(logit / temperature + bias)``."""
+        return 0.5 * (1 + math.tanh(0.5 * (logit / self.temperature + self.bias)))
+
+    def present(self, logit: float) -> bool:
+        """Whether the calibrated probability reaches the threshold."""
+        return self.probability(logit) >= self.threshold
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One version of one model, and what it may be used on."""
+
+    name: str
+    version: int
+    file: Path
+    sha256: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    labels: tuple[Label, ...]
+    calibration_version: str
+    max_batch_size: int
+    demonstration: bool
+    intended_use: str
+    licence: str
+    modalities: frozenset[str]
+    body_parts: frozenset[str]
+    views: frozenset[str]
+    minimum_age_years: int
+    golden_logits: tuple[float, ...]
+    """Outputs for :func:`inference.golden.golden_image`: what a canary compares with."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights file as declared; :meth:`weights` holds the file to it."""
+        return self.sha256
+
+    @property
+    def calibration_digest(self) -> str:
+        """SHA-256 over calibration, thresholds and codes: changes when the meaning of an output does."""
+        told = {"version": self.calibration_version, "labels": [asdict(label) for label in self.labels]}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def label(self, name: str) -> Label:
+        """The label of that name; ``KeyError`` if the model has none."""
+        for label in self.labels:
+            if label.name == name:
+                return label
+        raise KeyError(name)
+
+    def weights(self) -> bytes:
+        """The ONNX file; ``ValueError`` if it is not the file that the specification names."""
+        data = self.file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ValueError(
+                f"{self.file.name} is not the file that {self.name} version {self.version} declares"
+            )
+        return data

@@ -1,0 +1,1 @@
+"""Synthetic images with known findings, and the training of the demonstration models on them."""

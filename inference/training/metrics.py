@@ -1,0 +1,68 @@
+"""Figures that a model card states, and the calibration they are stated after."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.floating]
+
+
+def sigmoid(logits: Values) -> Values:
+    """Logistic function, safe for large arguments."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
+
+
+def auroc(scores: Values, truth: NDArray[np.bool_]) -> float:
+    """Chance that a positive scores above a negative, ties counted half. Needs one of each."""
+    order = np.argsort(scores, kind="stable")
+    ranks = np.empty(len(scores))
+    _, starts, counts = np.unique(scores[order], return_index=True, return_counts=True)
+    ranks[order] = np.repeat(starts + (counts + 1) / 2, counts)
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def bootstrap_interval(scores: Values, truth: NDArray[np.bool_], *, draws: int = 400) -> tuple[float, float]:
+    """95 % interval of the AUROC from seeded resampling within positives and negatives."""
+    rng = np.random.default_rng(0)
+    yes, no = np.flatnonzero(truth), np.flatnonzero(~truth)
+    values = []
+    for _ in range(draws):
+        pick = np.concatenate([rng.choice(yes, len(yes)), rng.choice(no, len(no))])
+        values.append(auroc(scores[pick], truth[pick]))
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def calibration_error(probabilities: Values, truth: NDArray[np.bool_], *, bins: int = 15) -> float:
+    """Expected calibration error over bins that hold equally many images."""
+    parts = np.array_split(np.argsort(probabilities, kind="stable"), bins)
+    gaps = [abs(float(probabilities[p].mean()) - float(truth[p].mean())) * len(p) for p in parts if len(p)]
+    return sum(gaps) / len(probabilities)
+
+
+def fit_calibration(
+    logits: Values, truth: NDArray[np.bool_], *, penalty: float = 1e-2
+) -> tuple[float, float]:
+    """Temperature and bias with ``probability = sigmoid(logit / temperature + bias)``, by Newton's method.
+
+    The small ridge towards temperature 1 keeps a perfectly separated label finite.
+    """
+    slope, bias = 1.0, 0.0
+    target = truth.astype(float)
+    for _ in range(60):
+        p = sigmoid(slope * logits + bias)
+        weight = p * (1 - p) + 1e-9
+        gradient = np.array([((p - target) * logits).mean() + penalty * (slope - 1), (p - target).mean()])
+        cross = (weight * logits).mean()
+        hessian = np.array([[(weight * logits**2).mean() + penalty, cross], [cross, weight.mean() + 1e-6]])
+        step = np.linalg.solve(hessian, gradient)
+        step *= min(1.0, 2.0 / (1e-12 + float(np.abs(step).max())))
+        slope, bias = max(0.05, slope - step[0]), bias - step[1]
+    return 1 / slope, bias
+
+
+def threshold_for_specificity(probabilities: Values, truth: NDArray[np.bool_], specificity: float) -> float:
+    """Smallest threshold at which at least ``specificity`` of the negatives stay below it."""
+    return float(np.quantile(probabilities[~truth], specificity, method="higher")) + 1e-6

@@ -1,0 +1,77 @@
+"""Runs a model's ONNX file inside tritonserver's Python backend.
+
+This file is copied into the model repository as ``model.py`` and executed by the server's stub process, in the
+server's own environment (Python 3.11 or later). It therefore imports nothing of this project. The server's tensors
+agree with numpy 2 only through DLPack and with numpy 1 only without it, so the way in and out is chosen by version.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import triton_python_backend_utils as triton
+
+THROUGH_DLPACK = int(np.__version__.split(".")[0]) >= 2
+
+
+def to_array(tensor: Any) -> Any:
+    """Contents of a server tensor."""
+    return np.from_dlpack(tensor) if THROUGH_DLPACK else tensor.as_numpy()
+
+
+def to_tensor(name: str, array: Any) -> Any:
+    """A server tensor with these contents."""
+    array = np.ascontiguousarray(array)
+    return triton.Tensor.from_dlpack(name, array) if THROUGH_DLPACK else triton.Tensor(name, array)
+
+
+class TritonPythonModel:
+    """One instance of the model: one session, one thread."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Called once by the server, with the configuration as JSON."""
+        config = json.loads(args["model_config"])
+        self.input_names = [tensor["name"] for tensor in config["input"]]
+        self.output_names = [tensor["name"] for tensor in config["output"]]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        weights = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
+        self.session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer a batch of requests, each of which may hold several images."""
+        inputs = [self._inputs_of(request) for request in requests]
+        try:
+            joined = [np.concatenate(parts) for parts in zip(*inputs, strict=True)]
+            outputs = self._run(joined)
+        except Exception:  # noqa: BLE001 - of all requests; the culprit is found by running each alone
+            return [self._alone(own) for own in inputs]
+        responses, first = [], 0
+        for own in inputs:
+            last = first + len(own[0])
+            responses.append(self._response([output[first:last] for output in outputs]))
+            first = last
+        return responses
+
+    def _inputs_of(self, request: Any) -> list[Any]:
+        return [to_array(triton.get_input_tensor_by_name(request, name)) for name in self.input_names]
+
+    def _run(self, arrays: list[Any]) -> list[Any]:
+        return list(self.session.run(self.output_names, dict(zip(self.input_names, arrays, strict=True))))
+
+    def _alone(self, arrays: list[Any]) -> Any:
+        try:
+            return self._response(self._run(arrays))
+        except Exception as error:  # noqa: BLE001 - the process boundary: the caller hears of it
+            reason = "the model refused this input: " + type(error).__name__
+            return triton.InferenceResponse([], triton.TritonError(reason, triton.TritonError.INVALID_ARG))
+
+    def _response(self, outputs: list[Any]) -> Any:
+        return triton.InferenceResponse(
+            [to_tensor(n, v) for n, v in zip(self.output_names, outputs, strict=True)]
+        )

@@ -1,0 +1,12 @@
+"""Days as tables are bucketed by."""
+
+from __future__ import annotations
+
+import datetime
+
+from runtime.clock import MICROSECONDS
+
+
+def day_of(at: int) -> str:
+    """Return the UTC day (`YYYY-MM-DD`) of a time in microseconds."""
+    return datetime.datetime.fromtimestamp(at // MICROSECONDS, datetime.UTC).date().isoformat()

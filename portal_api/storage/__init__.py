@@ -1,0 +1,1 @@
+"""Reads and writes of the portal, one query each; no decisions."""

@@ -1,0 +1,1 @@
+"""Templates, style, scripts, and the pure functions that turn values into words."""

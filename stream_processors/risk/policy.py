@@ -1,0 +1,108 @@
+"""Findings to risk: the strongest rule decides, the order is the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.events import Finding
+from stream_processors.risk.rules import (
+    CLASS_WEIGHT,
+    NO_FINDING_RULE,
+    NOT_ANALYSED_RULE,
+    ORDERED_RULE,
+    ORDERED_WEIGHT,
+    RULES,
+    UNDETERMINED_RULE,
+    FindingRule,
+)
+
+WEIGHT_DIGITS = 4
+"""Decimals of a published weight, so that equal inputs give equal bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """Where a study stands and why."""
+
+    urgency: str
+    weight: float
+    rule: str
+    reason: str
+    finding: str = ""
+    probability: float = 0.0
+    alert_class: str = ""
+
+
+def assess(status: str, reason: str, findings: Sequence[Finding], ordered_priority: str) -> Risk:
+    """Score one result.
+
+    Parameters
+    ----------
+    status
+        `analysed`, `not-analysed` or `undetermined`.
+    reason
+        Why it is not `analysed`, or what part of it is missing.
+    findings
+        Calibrated findings; looked at only when `analysed`.
+    ordered_priority
+        `stat`, `routine` or `unknown`; any other value counts as `unknown`.
+    """
+    floor = ORDERED_WEIGHT.get(ordered_priority, ORDERED_WEIGHT["unknown"])
+    if status == "not-analysed":
+        return Risk(
+            urgency="not-analysed", weight=floor, rule=NOT_ANALYSED_RULE, reason=f"not analysed: {reason}"
+        )
+    if status != "analysed":
+        return Risk(
+            urgency="undetermined",
+            weight=floor,
+            rule=UNDETERMINED_RULE,
+            reason=f"the AI gave no answer: {reason}",
+        )
+    matched = [(rule, finding) for finding in findings if (rule := rule_for(finding)) is not None]
+    if not matched:
+        return _as_ordered(floor, ordered_priority, reason)
+    rule, finding = max(matched, key=lambda pair: (_weight(*pair), pair[1].probability, pair[1].finding))
+    weight = max(_weight(rule, finding), floor)
+    return Risk(
+        urgency=_raised(rule.urgency, ordered_priority),
+        weight=round(weight, WEIGHT_DIGITS),
+        rule=rule.name,
+        reason="; ".join(filter(None, (rule.reason.format(finding=finding.finding), reason))),
+        finding=finding.finding,
+        probability=finding.probability,
+        alert_class=rule.alert_class,
+    )
+
+
+def rule_for(finding: Finding) -> FindingRule | None:
+    """Return the first rule that applies to a finding."""
+    for rule in RULES:
+        if finding.finding in rule.findings and finding.certainty == rule.certainty:
+            return rule
+    return None
+
+
+def _weight(rule: FindingRule, finding: Finding) -> float:
+    return CLASS_WEIGHT[rule.urgency] + finding.probability
+
+
+def _raised(urgency: str, ordered_priority: str) -> str:
+    """An order of STAT makes a routine result high; it never lowers anything."""
+    return "high" if urgency == "routine" and ordered_priority == "stat" else urgency
+
+
+def _as_ordered(floor: float, ordered_priority: str, reason: str) -> Risk:
+    said = {
+        "stat": "no finding reached its threshold; ordered STAT",
+        "routine": "no finding reached its threshold",
+    }.get(
+        ordered_priority, "no finding reached its threshold; ordered priority unknown, so it queues like STAT"
+    )
+    return Risk(
+        urgency=_raised("routine", ordered_priority),
+        weight=floor,
+        rule=NO_FINDING_RULE if ordered_priority == "routine" else ORDERED_RULE,
+        reason="; ".join(filter(None, (said, reason))),
+    )

@@ -1,0 +1,189 @@
+"""Turn requested images into raw model outputs; one image that fails never fails the others of its request."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import math
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.localisation import Finding
+from inference.pixels import Geometry
+from inference.spec import PRIORITY_ROUTINE, PRIORITY_STAT, ModelSpec, NotAcceptableError
+from runtime.buckets import RESULTS
+from runtime.errors import DeadLetterError, RetryError
+from runtime.ports import ObjectMissingError
+from schemas.events import (
+    Box,
+    InferenceCompleted,
+    InferenceRequested,
+    InstanceReference,
+    InstanceResult,
+    LabelOutput,
+)
+from stream_processors.bounded import in_order
+from stream_processors.models import Model, models
+from stream_processors.step import Output, Step, StepContext
+
+AT_ONCE = 8
+"""Images of one request in work: enough to fill a micro-batch with a neighbour's, few enough to hold in memory (10 MB each)."""
+LOGIT_DIGITS = 6
+"""Decimals of a published logit: hides the last-bit differences between batch sizes, so that a repeat gives equal bytes."""
+MAP_DIGITS = 4
+"""Decimals of a stored class-activation map, for the same reason; finer than any colour scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A model's answer on one image."""
+
+    outputs: tuple[LabelOutput, ...]
+    activation: bytes
+
+
+async def run(request: InferenceRequested, context: StepContext) -> AsyncIterator[Output]:
+    """Read every image of a request; the results come in its order."""
+    model = models().get(request.model)
+    if model is None:
+        raise DeadLetterError("unknown-model")
+
+    def one(instance: InstanceReference) -> Awaitable[InstanceResult]:
+        return _result(request, instance, model, context)
+
+    results = await in_order(one, request.instances, AT_ONCE)
+    spec = model.SPEC
+    yield InferenceCompleted(
+        envelope=context.envelope(
+            request, "InferenceCompleted", str(request.revision), spec.name, spec.digest
+        ),
+        revision=request.revision,
+        received_at=request.received_at,
+        ordered_priority=request.ordered_priority,
+        model=spec.name,
+        model_version=str(spec.version),
+        model_digest=spec.digest,
+        backend=context.inference_backend,
+        modality=request.modality,
+        body_part=request.body_part,
+        synthetic=request.synthetic,
+        demonstration=spec.demonstration,
+        results=tuple(results),
+    )
+
+
+async def _result(
+    request: InferenceRequested, instance: InstanceReference, model: Model, context: StepContext
+) -> InstanceResult:
+    """Read one image. What fails for good becomes a result that says so; RetryError passes on."""
+    try:
+        read = await _read(request, instance, model, context)
+    except NotAcceptableError as refused:
+        return _described(instance, "not-acceptable", refused.reason)
+    except DeadLetterError as failed:
+        return _described(instance, "failed", failed.reason)
+    except ObjectMissingError:
+        return _described(instance, "failed", "image-missing")
+    key = activation_key(request, instance, model.SPEC)
+    await context.io(context.objects.put, RESULTS, key, read.activation)
+    return _described(instance, "ok", "", outputs=read.outputs, activation_bucket=RESULTS, activation_key=key)
+
+
+async def _read(
+    request: InferenceRequested, instance: InstanceReference, model: Model, context: StepContext
+) -> Read:
+    data = await context.io(context.objects.get, instance.bucket, instance.object_key)
+    frame = await context.cpu(model.preprocess, data)
+    priority = PRIORITY_ROUTINE if request.ordered_priority == "routine" else PRIORITY_STAT
+    try:
+        async with asyncio.timeout(context.settings.model_deadline_s):
+            outputs = await context.infer(model.SPEC.name, frame.tensor, priority=priority)
+    except TimeoutError as late:
+        # Retried, not failed: how long a server takes is no property of the image, and a repeat must give the same event.
+        raise RetryError("the model did not answer in time") from late
+    return await context.cpu(_answer, model, outputs, frame.geometry)
+
+
+def _answer(model: Model, outputs: Mapping[str, NDArray[np.float32]], geometry: Geometry) -> Read:
+    findings = model.postprocess(outputs, geometry)
+    if not all(math.isfinite(each.logit) for each in findings):
+        raise DeadLetterError("not-a-number")
+    told = tuple(
+        LabelOutput(label=each.label, logit=round(each.logit, LOGIT_DIGITS), box=_box(each))
+        for each in findings
+    )
+    return Read(told, activation_file(outputs["cam"], [each.label for each in findings], geometry))
+
+
+def activation_file(cams: NDArray[np.float32], labels: Sequence[str], geometry: Geometry) -> bytes:
+    """Pack class-activation maps as an .npz whose bytes depend on nothing but its content.
+
+    Arrays: `cam` float32 (label, row, column), raw logits per cell; `labels`; `geometry` float64
+    (rows, columns, side, scale, left, top) as `inference.pixels.Geometry` names them.
+    """
+    placed = [geometry.rows, geometry.columns, geometry.side, geometry.scale, geometry.left, geometry.top]
+    arrays = {
+        "cam": np.round(cams.astype(np.float32), MAP_DIGITS),
+        "labels": np.array(list(labels), dtype=np.str_),
+        "geometry": np.array(placed, dtype=np.float64),
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            written = io.BytesIO()
+            np.lib.format.write_array(written, np.ascontiguousarray(array), allow_pickle=False)
+            # A bare ZipInfo carries the fixed time 1980-01-01.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), written.getvalue(), zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def activation_key(request: InferenceRequested, instance: InstanceReference, spec: ModelSpec) -> str:
+    """Object key of an image's activation maps."""
+    envelope = request.envelope
+    name = f"activation-{instance.instance}-{spec.digest[:12]}.npz"
+    return f"{envelope.site}/{envelope.study}/{request.revision}/{name}"
+
+
+def _box(finding: Finding) -> Box | None:
+    """Whole pixels round the finding's box."""
+    if finding.box is None:
+        return None
+    left, top, right, bottom = finding.box
+    x, y = math.floor(left), math.floor(top)
+    return Box(x=x, y=y, width=math.ceil(right) - x, height=math.ceil(bottom) - y)
+
+
+def _described(
+    instance: InstanceReference,
+    status: str,
+    reason: str,
+    *,
+    outputs: tuple[LabelOutput, ...] = (),
+    activation_bucket: str = "",
+    activation_key: str = "",
+) -> InstanceResult:
+    return InstanceResult(
+        series=instance.series,
+        instance=instance.instance,
+        bucket=instance.bucket,
+        object_key=instance.object_key,
+        digest=instance.digest,
+        status=status,
+        reason=reason,
+        outputs=outputs,
+        activation_bucket=activation_bucket,
+        activation_key=activation_key,
+    )
+
+
+STEP = Step(
+    summary="Run the requested model on each image, batched across studies.",
+    reads=("inference.requested.stat.v1", "inference.requested.routine.v1", "inference.requested.replay.v1"),
+    emits=("inference.completed.v1",),
+    run=run,
+    uses_inference=True,
+)
