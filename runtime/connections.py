@@ -129,7 +129,7 @@ def assemble(
         vault=Vault(ports.tables, keys, auditor),
         publisher=publisher,
         auditor=auditor,
-        dead_letters=DeadLetters(sealed, publisher, ports.registry),
+        dead_letters=DeadLetters(sealed, publisher, ports.registry, [site.name for site in settings.sites]),
         metrics=metrics,
         presence=Presence(settings.data / "run", member, metrics),
         master_key=master_key,

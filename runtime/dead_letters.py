@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Collection
 
 from runtime import buckets
 from runtime.errors import DeadLetterError
@@ -35,9 +36,14 @@ class DeadLetters:
         Tells of it.
     registry
         To find out whose record it is.
+    sites
+        Those that are configured: no other name is believed.
     """
 
-    def __init__(self, sealed: SealedObjects, publisher: Publisher, registry: Registry) -> None:
+    def __init__(
+        self, sealed: SealedObjects, publisher: Publisher, registry: Registry, sites: Collection[str]
+    ) -> None:
+        self._sites = frozenset(sites)
         self._sealed = sealed
         self._publisher = publisher
         self._registry = registry
@@ -53,22 +59,23 @@ class DeadLetters:
         self._publisher.publish([self.stored(record, consumer=consumer, error=error, attempts=attempts)])
 
     def stored(
-        self, record: Record, *, consumer: str, error: BaseException, attempts: int
+        self, record: Record, *, consumer: str, error: BaseException, attempts: int, site: str = ""
     ) -> tuple[str, DeadLetter]:
         """Store the record and return its dead letter with its topic, for publication together with other outputs.
 
-        Doing it again gives the same object key and the same event id.
+        Doing it again gives the same object key and the same event id. `site` counts where the record names none that is
+        configured.
         """
         origin = self._origin(record)
-        site = origin.site if origin else UNKNOWN_SITE
-        key = f"{site}/dead-letters/{consumer}/{record.topic}/{record.partition}-{record.offset}"
+        site = origin.site if origin else site or UNKNOWN_SITE
+        study = _study(record, origin)
+        place = (consumer, record.topic, f"{record.partition}-{record.offset}", study)
+        key = "/".join((site, "dead-letters", *filter(None, place)))
         self._sealed.put(buckets.QUARANTINE, key, _copy(record))
-        event_id = deterministic_uuid(
-            "dead-letter", consumer, record.topic, str(record.partition), str(record.offset)
-        )
+        event_id = deterministic_uuid("dead-letter", *place)
         envelope = self._publisher.envelope(
             site,
-            _study(record, origin),
+            study,
             event_id,
             correlation_id=origin.correlation_id if origin else event_id,
             causation_id=origin.event_id if origin else "",
@@ -89,9 +96,10 @@ class DeadLetters:
 
     def _origin(self, record: Record) -> Envelope | None:
         try:
-            return decode(record.value, self._registry).envelope
+            origin = decode(record.value, self._registry).envelope
         except UndecodableError:
             return None
+        return origin if origin.site in self._sites else None
 
 
 def reason_of(error: BaseException) -> str:

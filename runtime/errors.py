@@ -7,6 +7,10 @@ class RetryError(Exception):
     """Something outside is not answering now; the same call may succeed later."""
 
 
+class OutageError(RetryError):
+    """An engine as a whole does not answer, whatever it is asked: no input's fault, so no input is given up for it."""
+
+
 class DeadLetterError(Exception):
     """This one input can never succeed; `reason` is its class."""
 

@@ -207,7 +207,7 @@ class SealedObjects:
             digest.update(part)
         return digest.digest()
 
-    def read(self, bucket: str, key: str, *, site: str, study: str, purpose: str) -> bytes:
+    def read(self, bucket: str, object_key: str, *, site: str, study: str, purpose: str) -> bytes:
         """Return an object whole, decrypted.
 
         Raises
@@ -217,7 +217,7 @@ class SealedObjects:
         DeadLetterError
             `sealed-object-corrupt`, or `unknown-vault-key`.
         """
-        return b"".join(self.stream(bucket, key, site=site, study=study, purpose=purpose))
+        return b"".join(self.stream(bucket, object_key, site=site, study=study, purpose=purpose))
 
     def read_range(
         self, bucket: str, key: str, start: int, length: int, *, site: str, study: str, purpose: str

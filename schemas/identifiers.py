@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import itertools
 import uuid
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ MIN_SECRET_BYTES = 32
 """bytes; the output size of SHA-256, below which an HMAC key is weaker than the hash (RFC 2104 §3)."""
 
 MIN_DISTINCT_BYTES = 16
-"""Distinct byte values in a secret: 32 random bytes have about 30, and fewer than 16 once in more than 10^12."""
+"""Distinct byte values in a secret: 32 random bytes have about 30, fewer than 16 once in more than 10^12."""
 
 OPAQUE_BYTES = 16
 """bytes; 128 bits: among 10^12 studies the chance of one collision is about 10^-15."""
@@ -28,14 +29,15 @@ MIN_SHIFT_DAYS = 31
 """days; the least a date moves back, so that no clean object carries a date close to the true one."""
 
 MAX_SHIFT_DAYS = 3650
-"""days; ten years: wide enough to hide the year, near enough that devices and codes of the time make sense."""
+"""days; ten years: wide enough to hide the year, near enough that devices and codes still make sense."""
 
 PLACEHOLDER_PATIENT_IDS = frozenset(
     {
-        "ANON", "ANONYM", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "DEIDENTIFIED", "DUMMY", "EMERGENCY", "ID",
-        "JOHNDOE", "MISSING", "NA", "NAN", "NEW", "NIL", "NOID", "NONAME", "NONE", "NOTAVAILABLE", "NOTKNOWN",
-        "NULL", "PATIENT", "PATIENTID", "PID", "TEMP", "TEST", "TESTPATIENT", "TRAUMA", "UNASSIGNED", "UNDEFINED",
-        "UNIDENTIFIED", "UNK", "UNKNOWN", "UNNAMED", "123456", "1234567", "12345678", "123456789",
+        "ANON", "ANONYM", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "DEIDENTIFIED", "DUMMY", "EMERGENCY",
+        "ID", "JOHNDOE", "MISSING", "NA", "NAN", "NEW", "NIL", "NOID", "NONAME", "NONE", "NOTAVAILABLE",
+        "NOTKNOWN", "NULL", "PATIENT", "PATIENTID", "PID", "TEMP", "TEST", "TESTPATIENT", "TRAUMA",
+        "UNASSIGNED", "UNDEFINED", "UNIDENTIFIED", "UNK", "UNKNOWN", "UNNAMED",
+        "123456", "1234567", "12345678", "123456789",
     }
 )  # fmt: skip
 """What devices and people write when they know no id, upper case, letters and digits only.
@@ -131,7 +133,7 @@ class Pseudonyms:
         return self.patient(issuer, patient_id)
 
     def uid(self, original_uid: str) -> str:
-        """A UID for use inside de-identified objects: `2.25.` and a UUID as a decimal (PS3.5 §B.2), ≤ 44 characters."""
+        """Name a UID inside de-identified objects: `2.25.` and a UUID in decimal (PS3.5 §B.2), ≤ 44 long."""
         number = int.from_bytes(self._mac("uid", original_uid)[:OPAQUE_BYTES], "big")
         number = number & ~(0xF << 76) | (0x8 << 76)  # version 8, "custom" (RFC 9562 §5.8)
         number = number & ~(0x3 << 62) | (0x2 << 62)  # variant (RFC 9562 §4.1)
@@ -152,7 +154,7 @@ class Pseudonyms:
         return self._opaque("patient-id", issuer, patient_id)
 
     def date_shift_days(self, patient_key: str) -> int:
-        """Days to add to every date of one patient, −3650 to −31.
+        """Days to add to every date of one patient, -3650 to -31.
 
         Backwards, so that no shifted date lies in the future; one shift per patient, so that intervals
         between studies survive.
@@ -161,7 +163,7 @@ class Pseudonyms:
         return -(MIN_SHIFT_DAYS + number % (MAX_SHIFT_DAYS - MIN_SHIFT_DAYS + 1))
 
     def raw_digest(self, sha256: bytes) -> str:
-        """64 hex digits: a keyed digest of a raw object, which nobody without the key can look up or confirm."""
+        """64 hex digits: a keyed digest of a raw object, which only the key's holder can confirm."""
         return hmac.new(self.key.secret, _encode("raw-digest", sha256), hashlib.sha256).hexdigest()
 
     def authenticator(self, header: bytes) -> str:
@@ -179,13 +181,13 @@ class Pseudonyms:
 
 
 def is_placeholder_patient_id(patient_id: str) -> bool:
-    """Whether a Patient ID says "no id": empty, only punctuation, only zeros, nines or X, or a listed word."""
+    """Whether a Patient ID says "no id": empty, punctuation, all zeros, nines or X, or a listed word."""
     bare = "".join(each for each in patient_id.upper() if each.isalnum())
     return not bare or set(bare) in ({"0"}, {"9"}, {"X"}) or bare in PLACEHOLDER_PATIENT_IDS
 
 
 def deterministic_uuid(*parts: str) -> str:
-    """A uuid5 over length-prefixed parts: equal parts give the equal id in every process and on every replay.
+    """Make a uuid5 over length-prefixed parts: equal parts give the equal id on every replay.
 
     Not keyed: never give it an identity-bearing part, give it a pseudonym.
     """
@@ -193,9 +195,9 @@ def deterministic_uuid(*parts: str) -> str:
 
 
 def event_id(event: str, *parts: str) -> str:
-    """The id of one event: its type and what makes it that one (pseudonyms, revisions, digests).
+    """Name one event by its type and what makes it that one (pseudonyms, revisions, digests).
 
-    A redelivered input thus yields the same id again, which is what makes effects idempotent.
+    A redelivered input thus yields the same id again: effects stay idempotent.
     """
     return deterministic_uuid("event", event, *parts)
 
@@ -206,7 +208,7 @@ def _mac(secret: bytes, *parts: str) -> bytes:
 
 
 def _encode(*parts: str | bytes) -> bytes:
-    """Join parts so that no two lists give the same bytes: each is preceded by its length (8 bytes, big endian)."""
+    """Join parts so that no two lists give the same bytes: each follows its length (8 bytes, big endian)."""
     raw = [part.encode("ascii") if isinstance(part, str) else part for part in parts]
     return b"".join(len(part).to_bytes(8, "big") + part for part in raw)
 
@@ -225,6 +227,6 @@ def _weakness(secret: bytes) -> str:
         return "repeats a few byte values"
     if any(secret == (secret[:n] * len(secret))[: len(secret)] for n in range(1, len(secret) // 2 + 1)):
         return "repeats itself"
-    if len({(after - before) % 256 for before, after in zip(secret, secret[1:], strict=False)}) == 1:
+    if len({(after - before) % 256 for before, after in itertools.pairwise(secret)}) == 1:
         return "is a counting sequence"
     return ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from runtime.embedded.database import Database
 from runtime.embedded.groups import LEASE_S, Groups, Owned, Standing
-from runtime.embedded.records import RECORD_COLUMNS, first_id, record
+from runtime.embedded.records import SELECT_RECORDS, first_id, record
 from runtime.errors import RetryError
 from runtime.ports import Partition, Record
 
@@ -217,10 +217,7 @@ class EmbeddedConsumer:
             return []
         first = first_id(cursor.identifier)
         last = first + cursor.delivered if again else first_id(cursor.identifier + 1)
-        rows = self._database.rows(
-            f"SELECT {RECORD_COLUMNS} FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-            (first + cursor.position, last, limit),
-        )
+        rows = self._database.rows(SELECT_RECORDS, (first + cursor.position, last, limit))
         records = []
         for row in rows:
             records.append(record(partition, row))

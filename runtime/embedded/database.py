@@ -19,7 +19,13 @@ _WAL_PAUSE_S = 0.02
 """Seconds between attempts to open a file that another process is opening for the first time."""
 
 _PASSING = frozenset(
-    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL}
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PROTOCOL,
+    }
 )
 """Failures that may be over at the next call: another writer, a full disk."""
 

@@ -125,7 +125,12 @@ class Groups:
             self._prolong(group, member, incarnation)
 
     def stand(
-        self, group: str, member: str, incarnation: str, partitions: Sequence[Partition], held: Mapping[Partition, int]
+        self,
+        group: str,
+        member: str,
+        incarnation: str,
+        partitions: Sequence[Partition],
+        held: Mapping[Partition, int],
     ) -> Standing:
         """Look at the group, bury the dead, take what is free and due to this member.
 
@@ -171,7 +176,8 @@ class Groups:
         """Leave the group, unless a later incarnation has the name already."""
         with self._database.transaction():
             if self._database.run(
-                "DELETE FROM members WHERE grp = ? AND member = ? AND incarnation = ?", (group, member, incarnation)
+                "DELETE FROM members WHERE grp = ? AND member = ? AND incarnation = ?",
+                (group, member, incarnation),
             ):
                 self._release(group, member)
 
@@ -190,7 +196,9 @@ class Groups:
             for partition, offset in offsets.items():
                 generation = owned.get(partition)
                 if generation is None or generation != held.get(partition):
-                    raise StopError(f"{partition[0]}[{partition[1]}] of group {group} has gone to another owner")
+                    raise StopError(
+                        f"{partition[0]}[{partition[1]}] of group {group} has gone to another owner"
+                    )
                 self._database.run(
                     "INSERT INTO commits VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
                     " SET next_offset = max(next_offset, excluded.next_offset)",
@@ -259,7 +267,9 @@ class Groups:
         """Partitions that nobody owns and this member shall."""
         owners = self._owners(group)
         return [
-            part for part, owner in self._split(group, living).items() if owner == member and part not in owners
+            part
+            for part, owner in self._split(group, living).items()
+            if owner == member and part not in owners
         ]
 
     def _claim(self, group: str, member: str, partitions: Iterable[Partition]) -> None:

@@ -14,7 +14,7 @@ from runtime.clock import SystemClock
 from runtime.embedded.consumer import EmbeddedConsumer, Faults
 from runtime.embedded.database import Database
 from runtime.embedded.groups import Groups
-from runtime.embedded.records import RECORD_COLUMNS, first_id, pack_headers, record
+from runtime.embedded.records import SELECT_RECORDS, first_id, pack_headers, record
 from runtime.errors import DeadLetterError, StopError
 from runtime.ports import OutgoingRecord, Record
 from schemas.partitioning import partition_of
@@ -50,7 +50,9 @@ class EmbeddedLog:
         Seed of the cuts.
     """
 
-    def __init__(self, folder: Path, *, redeliver: bool = False, cut_batches: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, redeliver: bool = False, cut_batches: bool = False, seed: int = 0
+    ) -> None:
         self._folder = folder
         self._redeliver = redeliver
         self._cut_batches = cut_batches
@@ -66,13 +68,17 @@ class EmbeddedLog:
                 if count < 1:
                     raise ValueError(f"topic {topic} needs at least one partition")
                 for number in range(0 if topic in there else count):
-                    self._database.run("INSERT INTO partitions (topic, number) VALUES (?, ?)", (topic, number))
+                    self._database.run(
+                        "INSERT INTO partitions (topic, number) VALUES (?, ?)", (topic, number)
+                    )
 
     def topics(self) -> dict[str, int]:
         """Every topic with its number of partitions."""
-        return dict(self._database.rows("SELECT topic, count(*) FROM partitions GROUP BY topic ORDER BY topic"))
+        return dict(
+            self._database.rows("SELECT topic, count(*) FROM partitions GROUP BY topic ORDER BY topic")
+        )
 
-    def producer(self, name: str) -> EmbeddedProducer:
+    def producer(self, name: str) -> EmbeddedProducer:  # noqa: ARG002 the port names it
         """Open a producer; the name is of no use here."""
         return EmbeddedProducer(Database(self._folder / "log.db"))
 
@@ -88,7 +94,7 @@ class EmbeddedLog:
         missing = sorted(set(topics) - counts.keys())
         if missing:
             raise StopError(f"missing topics: {', '.join(missing)}")
-        cuts = random.Random(f"{self._seed} {group} {member}") if self._cut_batches else None
+        cuts = random.Random(f"{self._seed} {group} {member}") if self._cut_batches else None  # noqa: S311 no secret
         return EmbeddedConsumer(
             Database(self._folder / "log.db"),
             Groups(self._folder / "groups.db"),
@@ -112,11 +118,13 @@ class EmbeddedLog:
 
     def read(self, topic: str, partition: int, start: int, max_records: int) -> list[Record]:
         """Read records outside any group; what retention has removed is passed over."""
-        found = self._database.row("SELECT id FROM partitions WHERE topic = ? AND number = ?", (topic, partition))
+        found = self._database.row(
+            "SELECT id FROM partitions WHERE topic = ? AND number = ?", (topic, partition)
+        )
         if found is None:
             raise StopError(f"missing partition: {topic}[{partition}]")
         rows = self._database.rows(
-            f"SELECT {RECORD_COLUMNS} FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+            SELECT_RECORDS,
             (first_id(found[0]) + max(start, 0), first_id(found[0] + 1), max_records),
         )
         return [record((topic, partition), row) for row in rows]
@@ -196,7 +204,9 @@ class EmbeddedProducer:
         """Know the number of partitions of each topic; it never changes."""
         with self._lock:
             if not topics <= self._counts.keys():
-                self._counts = dict(self._database.rows("SELECT topic, count(*) FROM partitions GROUP BY topic"))
+                self._counts = dict(
+                    self._database.rows("SELECT topic, count(*) FROM partitions GROUP BY topic")
+                )
             if not topics <= self._counts.keys():
                 raise DeadLetterError("unknown-topic")
 

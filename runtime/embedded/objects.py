@@ -120,7 +120,9 @@ class EmbeddedObjects:
         if not root.is_dir():
             raise StopError(f"missing bucket: {bucket}")
         wanted = prefix.encode()
-        found = sorted((key, path) for key, path in _walk(self._above(root, prefix), root) if key.startswith(wanted))
+        found = sorted(
+            (key, path) for key, path in _walk(self._above(root, prefix), root) if key.startswith(wanted)
+        )
         for key, path in found:
             try:
                 yield ObjectInfo(bucket, key.decode(), path.stat().st_size)

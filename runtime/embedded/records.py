@@ -10,8 +10,10 @@ from runtime.ports import Headers, Partition, Record
 OFFSET_BITS = 40
 """Bits of a record's id that are its offset: 10^12 records per partition, and 2^23 partitions above them."""
 
-RECORD_COLUMNS = "id, key, value, headers, timestamp"
-"""Columns in the order that `record` expects."""
+SELECT_RECORDS = (
+    "SELECT id, key, value, headers, timestamp FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+)
+"""Rows for `record`: first id, id after the last, at most how many."""
 
 _LENGTHS = struct.Struct(">HI")
 """Before each header: length of its UTF-8 name and of its value, in bytes."""
@@ -23,7 +25,7 @@ def first_id(partition: int) -> int:
 
 
 def record(partition: Partition, row: tuple[Any, ...]) -> Record:
-    """Build a record from its row."""
+    """Build a record from a row of `SELECT_RECORDS`."""
     identifier, key, value, headers, timestamp = row
     offset = identifier & ((1 << OFFSET_BITS) - 1)
     return Record(*partition, offset, key, value, unpack_headers(headers), timestamp)

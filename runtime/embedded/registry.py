@@ -53,7 +53,8 @@ class EmbeddedRegistry:
             if reasons:
                 raise IncompatibleSchemaError(f"{subject}: {'; '.join(dict.fromkeys(reasons))}")
             self._database.run(
-                "INSERT INTO schemas (canonical, text) VALUES (?, ?) ON CONFLICT DO NOTHING", (canonical, schema)
+                "INSERT INTO schemas (canonical, text) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (canonical, schema),
             )
             (schema_id,) = self._database.row("SELECT id FROM schemas WHERE canonical = ?", (canonical,))
             self._database.run(

@@ -30,7 +30,10 @@ from schemas.tables import Row, TableSpec
 R = TypeVar("R", bound=Row)
 
 _SQL_TYPES: dict[type[Value], str] = {str: "TEXT", int: "INTEGER", bool: "INTEGER", bytes: "BLOB"}
-"""Types of key columns. SQLite orders text by its UTF-8 bytes, as Cassandra does; floats make no key (NaN is null in SQLite)."""
+"""Types of key columns. SQLite orders text by its UTF-8 bytes, as Cassandra does.
+
+Floats make no key: SQLite has no NaN.
+"""
 
 _STATE = "marker, deleted, cells, swapped"
 
@@ -77,7 +80,9 @@ class EmbeddedTables:
         spec = row_type.TABLE
         named = spec.key[: len(prefix)]
         if set(named) != prefix.keys() or not set(spec.partition) <= prefix.keys():
-            raise ValueError(f"a query of {spec.name} names its whole partition key, then clustering columns in order")
+            raise ValueError(
+                f"a query of {spec.name} names its whole partition key, then clustering columns in order"
+            )
         where = [f"{_quoted(name)} = ?" for name in named]
         values = [_part(row_type, name, prefix[name]) for name in named]
         if after is not None:
@@ -87,10 +92,12 @@ class EmbeddedTables:
         order = ", ".join(
             f"{_quoted(one.name)} {'DESC' if one.descending else 'ASC'}" for one in spec.clustering
         )
+        statement = (
+            f"SELECT {', '.join(map(_quoted, spec.key))}, {_STATE} FROM {_quoted(spec.name)}"  # noqa: S608 our own names
+            f" INDEXED BY {_quoted(spec.name + '_live')} WHERE live = 1 AND {' AND '.join(where)}"
+        )
         found = self._database.rows(
-            f"SELECT {', '.join(map(_quoted, spec.key))}, {_STATE} FROM {_quoted(spec.name)}"
-            f" INDEXED BY {_quoted(spec.name + '_live')} WHERE live = 1 AND {' AND '.join(where)} {f'ORDER BY {order}' if order else ''} LIMIT ?",
-            [*values, limit],
+            f"{statement} {f'ORDER BY {order}' if order else ''} LIMIT ?", [*values, limit]
         )
         width = len(spec.key)
         return [_row(row_type, row[:width], _state(row[width:])) for row in found]
@@ -151,7 +158,9 @@ class EmbeddedTables:
         """
         if not expect or not expect.keys() <= row.TABLE.cas:
             raise ValueError(f"{row.TABLE.name}: expectations name columns that change by compare-and-set")
-        return self._swap(row, _swapped(row), {name: checked(type(row), name, expect[name]) for name in expect})
+        return self._swap(
+            row, _swapped(row), {name: checked(type(row), name, expect[name]) for name in expect}
+        )
 
     def purge(self, row_types: Sequence[type[Row]], *, before: int) -> int:
         """Forget deleted rows whose deletion is older than a time (UTC microseconds), as compaction does after its grace.
@@ -161,16 +170,17 @@ class EmbeddedTables:
         forgotten = 0
         for row_type in row_types:
             with self._database.transaction():
-                forgotten += self._database.run(
-                    f"DELETE FROM {_quoted(row_type.TABLE.name)} WHERE live = 0 AND deleted < ?", (before,)
-                )
+                statement = f"DELETE FROM {_quoted(row_type.TABLE.name)} WHERE live = 0 AND deleted < ?"  # noqa: S608 as above
+                forgotten += self._database.run(statement, (before,))
         return forgotten
 
     def close(self) -> None:
         """Give the file back."""
         self._database.close()
 
-    def _swap(self, row: R, wanted: Mapping[str, Value], expect: Mapping[str, Value | None] | None) -> Swap[R]:
+    def _swap(
+        self, row: R, wanted: Mapping[str, Value], expect: Mapping[str, Value | None] | None
+    ) -> Swap[R]:
         key = _key_values(type(row), {name: getattr(row, name) for name in row.TABLE.key})
         with self._database.transaction():
             state = self._load(row.TABLE, key)
@@ -187,7 +197,7 @@ class EmbeddedTables:
 
     def _load(self, spec: TableSpec, key: Sequence[Value]) -> State:
         where = " AND ".join(f"{_quoted(name)} = ?" for name in spec.key)
-        found = self._database.row(f"SELECT {_STATE} FROM {_quoted(spec.name)} WHERE {where}", key)
+        found = self._database.row(f"SELECT {_STATE} FROM {_quoted(spec.name)} WHERE {where}", key)  # noqa: S608 as above
         return State() if found is None else _state(found)
 
     def _store(self, spec: TableSpec, key: Sequence[Value], state: State) -> None:
@@ -195,7 +205,8 @@ class EmbeddedTables:
             *key, state.exists, state.marker, state.deleted, dump_cells(state.cells), dump_values(state.swapped)
         )  # fmt: skip
         self._database.run(
-            f"INSERT OR REPLACE INTO {_quoted(spec.name)} ({', '.join(map(_quoted, spec.key))}, live, {_STATE})"
+            f"INSERT OR REPLACE INTO {_quoted(spec.name)}"  # noqa: S608 as above
+            f" ({', '.join(map(_quoted, spec.key))}, live, {_STATE})"
             f" VALUES ({', '.join('?' * len(values))})",
             values,
         )
@@ -260,4 +271,4 @@ def _row(row_type: type[R], key: Sequence[Any], state: State) -> R:
         name: bool(value) if hints[name] is bool else value for name, value in zip(names, key, strict=True)
     }
     values |= {name: value for name, value in state.values().items() if name in hints}
-    return typing.cast("Any", row_type)(**values)  # type: ignore[no-any-return]
+    return typing.cast("Any", row_type)(**values)  # type: ignore[no-any-return]  # typing knows no way from a row class to its fields

@@ -1,0 +1,5 @@
+"""`python -m cli` is `radstream`."""
+
+from cli.main import main
+
+main()

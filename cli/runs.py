@@ -1,0 +1,213 @@
+"""Run folders: each start of Radstream has one, with its settings, its secrets, its data and its processes' addresses.
+
+They lie under `.radstream/` in the folder the command runs in (or under `RADSTREAM_HOME`), so that `radstream down` stops
+all that this checkout started and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runtime.credentials import new_token
+from runtime.settings import (
+    ENCODED,
+    HttpSettings,
+    KeySettings,
+    SecretReference,
+    Settings,
+    SiteSettings,
+    StepsSettings,
+    TritonSettings,
+)
+
+SECRET_BYTES = 32
+"""Length of every generated key: AES-256 and HMAC-SHA256."""
+STOP_TIMEOUT_S = 30.0
+"""Seconds the supervisor may take to drain its processes before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run folder."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Folder name, for example `demo-20261121-101502`."""
+        return self.path.name
+
+    @property
+    def settings_file(self) -> Path:
+        """Settings of every process of this run."""
+        return self.path / "settings.toml"
+
+    @property
+    def secrets(self) -> Path:
+        """Folder of the keys (readable by the owner alone)."""
+        return self.path / "secrets"
+
+    @property
+    def data(self) -> Path:
+        """Folder of the embedded engines, logs and addresses."""
+        return self.path / "data"
+
+    @property
+    def deliveries(self) -> Path:
+        """What the demonstration's webhook receiver took, as JSON lines."""
+        return self.data / "alerts-received.jsonl"
+
+    @property
+    def plan_file(self) -> Path:
+        """Which processes besides our own components the supervisor keeps."""
+        return self.path / "plan.json"
+
+    @property
+    def supervisor_file(self) -> Path:
+        """Process id and state of the supervisor."""
+        return self.path / "supervisor.json"
+
+    def supervisor_pid(self) -> int | None:
+        """Process id of the running supervisor, or None."""
+        try:
+            pid = int(json.loads(self.supervisor_file.read_text("utf-8"))["pid"])
+        except (OSError, ValueError, KeyError):
+            return None
+        return pid if _is_supervisor(pid, self) else None
+
+
+def _is_supervisor(pid: int, run: Run) -> bool:
+    """Whether that process is this run's supervisor: process ids are used again."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return False
+    return "cli.supervisor" in command and str(run.path) in command
+
+
+def home() -> Path:
+    """Folder of all run folders of this checkout."""
+    return Path(os.environ.get("RADSTREAM_HOME", ".radstream")).absolute()
+
+
+def all_runs() -> list[Run]:
+    """Every run folder with settings, newest last."""
+    folders = sorted(home().glob("*/settings.toml"), key=lambda file: file.stat().st_mtime)
+    return [Run(file.parent) for file in folders]
+
+
+def running() -> list[Run]:
+    """Runs whose supervisor lives."""
+    return [run for run in all_runs() if run.supervisor_pid() is not None]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now; all are held until the last is found, so they differ."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(opened.getsockname()[1]) for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
+
+
+def _secret(run: Run, name: str) -> SecretReference:
+    """Create a random key, if there is none yet, and return its reference."""
+    file = run.secrets / name
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_bytes(ENCODED + base64.b64encode(secrets.token_bytes(SECRET_BYTES)))
+    return SecretReference(f"file:{file}")
+
+
+def create(
+    name: str,
+    sites: dict[str, str],
+    *,
+    triton: bool,
+    quiet_window_s: float = 10.0,
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO",
+) -> tuple[Run, Settings]:
+    """Make a run folder with fresh keys and free ports, or take up the one of that name.
+
+    Parameters
+    ----------
+    name
+        Folder name.
+    sites
+        Webhook address of each site, empty for none.
+    triton
+        Whether a Triton server is going to run (else ONNX Runtime in-process).
+    quiet_window_s
+        Seconds without a new image that complete a study.
+    log_level
+        Level of every process's log.
+    """
+    run = Run(home() / name)
+    run.secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    run.path.chmod(0o700)
+    stow, portal, grpc, metrics = free_ports(4)
+    settings = Settings(
+        profile="embedded",
+        data=run.data,
+        sites=[
+            SiteSettings(
+                name=site,
+                webhook_url=url,
+                webhook_secret=_secret(run, f"webhook-{site}"),
+            )
+            for site, url in sites.items()
+        ],
+        keys=KeySettings(
+            pseudonym=_secret(run, "pseudonym"),
+            pseudonym_key_id="1",
+            vault=_secret(run, "vault"),
+            vault_key_id="1",
+            session=_secret(run, "session"),
+            credentials=SecretReference(f"file:{run.secrets / 'credentials.json'}"),
+        ),
+        stow=HttpSettings(port=stow),
+        portal=HttpSettings(port=portal),
+        triton=TritonSettings(
+            address=f"127.0.0.1:{grpc}" if triton else "", metrics=f"127.0.0.1:{metrics}" if triton else ""
+        ),
+        steps=StepsSettings(quiet_window_s=quiet_window_s),
+        log_level=log_level,
+    )
+    run.data.mkdir(parents=True, exist_ok=True)
+    settings.write(run.settings_file)
+    return run, settings
+
+
+def token(run: Run, site: str, role: str, user: str) -> str:
+    """Make a token; only its digest is kept."""
+    return new_token(run.secrets / "credentials.json", site, role, user)
+
+
+def stop(run: Run) -> bool:
+    """Stop a run's supervisor, which drains and stops its processes; whether one was running."""
+    pid = run.supervisor_pid()
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while run.supervisor_pid() is not None:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            break
+        time.sleep(0.05)
+    return True
+
+
+def remove(run: Run) -> None:
+    """Delete a run's folder with all its data."""
+    shutil.rmtree(run.path, ignore_errors=True)

@@ -1,0 +1,160 @@
+"""Starts a run's processes, starts again the ones that die, and stops them all: `python -m cli.supervisor RUN_FOLDER`.
+
+It does what systemd, Compose or Kubernetes do elsewhere, and nothing more. Children die with it (`PR_SET_PDEATHSIG`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cli.components import Component, Plan, components
+from cli.runs import Run
+from runtime.settings import load_settings
+
+FIRST_WAIT_S = 0.1
+"""Seconds before a dead process is started again; doubles while it keeps dying."""
+LONGEST_WAIT_S = 5.0
+"""Seconds between starts at the most."""
+STABLE_S = 10.0
+"""A process that lived so many seconds is healthy again: the wait starts from the beginning."""
+DRAIN_S = 15.0
+"""Seconds a process may take to drain before it is killed."""
+TICK_S = 0.05
+"""Seconds between looks at the processes."""
+
+
+def next_wait(lived_s: float, last_wait_s: float) -> float:
+    """Seconds to wait before a process that lived so long is started again."""
+    if lived_s >= STABLE_S:
+        return FIRST_WAIT_S
+    return min(max(last_wait_s * 2, FIRST_WAIT_S), LONGEST_WAIT_S)
+
+
+@dataclass(slots=True)
+class Child:
+    """A component and its process, if it has one now."""
+
+    component: Component
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    wait_s: float = 0.0
+    start_at: float = 0.0
+    starts: int = 0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps the processes of one run alive.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    children
+        What to keep alive.
+    """
+
+    run: Run
+    children: list[Child]
+    stopping: bool = field(default=False)
+
+    def keep(self) -> None:
+        """Start and restart processes until told to stop, then drain them."""
+        while not self.stopping:
+            if any([self._look_after(child) for child in self.children]):
+                self._write_state()
+            time.sleep(TICK_S)
+        self._drain()
+
+    def _look_after(self, child: Child) -> bool:
+        """Start the child if it is due; whether anything changed."""
+        now = time.monotonic()
+        if child.process is not None:
+            if child.process.poll() is None:
+                return False
+            child.wait_s = next_wait(now - child.started, child.wait_s)
+            child.start_at = now + child.wait_s
+            child.process = None
+            return True
+        if now < child.start_at:
+            return False
+        child.process = self._start(child.component)
+        child.started = now
+        child.starts += 1
+        return True
+
+    def _start(self, component: Component) -> subprocess.Popen[bytes]:
+        logs = self.run.data / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {
+            "RADSTREAM_SETTINGS": str(self.run.settings_file),
+            "RADSTREAM_PARENT_DEATH": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        with (logs / f"{component.name}.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - the command is made of our own module names
+                component.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+
+    def _write_state(self) -> None:
+        state = {
+            "pid": os.getpid(),
+            "components": {
+                child.component.name: {
+                    "pid": child.process.pid if child.process else None,
+                    "starts": child.starts,
+                    "reports": child.component.reports,
+                }
+                for child in self.children
+            },
+        }
+        temporary = self.run.supervisor_file.with_suffix(".new")
+        temporary.write_text(json.dumps(state, indent=1), "utf-8")
+        temporary.replace(self.run.supervisor_file)
+
+    def _drain(self) -> None:
+        """Stop from the front of the stream to its end, so that what is in flight still arrives."""
+        living = [child.process for child in self.children if child.process is not None]
+        for process in living:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + DRAIN_S
+        for process in living:
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.run.supervisor_file.unlink(missing_ok=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Supervise the run in the folder named first, by its plan."""
+    run = Run(Path(arguments[0]))
+    os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
+    plan = Plan(**json.loads(run.plan_file.read_text("utf-8")))
+    supervisor = Supervisor(run, [Child(component) for component in components(load_settings(), plan)])
+
+    def stop(*_: object) -> None:
+        supervisor.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    supervisor.keep()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Gateways: one file each. `ingest` is the one use case they share."""

@@ -1,0 +1,11 @@
+"""De-identification of DICOM files after PS3.15 Annex E: a pure library, usable without any stream."""
+
+from stream_processors.deidentification.context import SYNTHETIC_MANUFACTURER as SYNTHETIC_MANUFACTURER
+from stream_processors.deidentification.context import Context as Context
+from stream_processors.deidentification.engine import Deidentified as Deidentified
+from stream_processors.deidentification.engine import Report as Report
+from stream_processors.deidentification.engine import deidentify as deidentify
+from stream_processors.deidentification.profile import DEFAULT as DEFAULT
+from stream_processors.deidentification.profile import Profile as Profile
+from stream_processors.deidentification.refusal import REASONS as REASONS
+from stream_processors.deidentification.refusal import RefusedError as RefusedError

@@ -1,0 +1,108 @@
+"""The few coded facts of an image that routing may know. Whatever is on no list is "unknown"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from stream_processors.deidentification.codes import BODY_PARTS, MODALITIES, PHOTOMETRIC, VIEWS
+from stream_processors.deidentification.reading import text_of, texts_of
+from stream_processors.deidentification.values import age_in_years, original_date
+
+UNKNOWN: Final = "unknown"
+
+SYNTHETIC_MANUFACTURER: Final = "Radstream synthetic"
+"""Manufacturer (0008,0070) of every image that this project generates.
+
+It is no attribute of Table E.1-1 and thus survives de-identification. Whoever writes it onto a real image
+only has its results marked as synthetic.
+"""
+
+ADULT_AGE: Final = 18
+"""years."""
+
+PRIORITIES: Final = {
+    "STAT": "stat",
+    "HIGH": "stat",
+    "ROUTINE": "routine",
+    "MEDIUM": "routine",
+    "LOW": "routine",
+}
+"""Requested Procedure Priority (0040,1003) (PS3.3 §C.4.11) and the words of its neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Coded, allow-listed; no date, no text, nothing of a person but an age band and a sex."""
+
+    modality: str
+    body_part: str
+    view_position: str
+    age_band: str
+    """`child` under 18 years, `adult`, or `unknown`."""
+    patient_sex: str
+    """`F`, `M`, `O` or `unknown`."""
+    rows: int
+    columns: int
+    number_of_frames: int
+    photometric_interpretation: str
+    """Empty where there are no pixels or the value is on no list."""
+    transfer_syntax_uid: str
+    """Of the output."""
+    sop_class_uid: str
+    synthetic: bool
+    requested_priority: str
+    """`stat`, `routine` or `unknown`."""
+
+
+def read_context(source: Dataset, transfer_syntax_uid: str) -> Context:
+    """Read the context off the source, before its dates are shifted and its priority goes."""
+    return Context(
+        modality=_listed(source, 0x00080060, MODALITIES),
+        body_part=_listed(source, 0x00180015, BODY_PARTS),
+        view_position=_listed(source, 0x00185101, VIEWS),
+        age_band=age_band(source),
+        patient_sex=_listed(source, 0x00100040, frozenset({"F", "M", "O"})),
+        rows=_count(source, 0x00280010, 0),
+        columns=_count(source, 0x00280011, 0),
+        number_of_frames=_count(source, 0x00280008, 1),
+        photometric_interpretation=_listed(source, 0x00280004, PHOTOMETRIC, ""),
+        transfer_syntax_uid=transfer_syntax_uid,
+        sop_class_uid=text_of(source, 0x00080016),
+        synthetic=text_of(source, 0x00080070) == SYNTHETIC_MANUFACTURER,
+        requested_priority=requested_priority(source),
+    )
+
+
+def age_band(source: Dataset) -> str:
+    """Band Patient's Age, else the time from birth to study; a contradiction or nothing is `unknown`."""
+    stated = age_in_years(text_of(source, 0x00101010))
+    born, studied = (original_date(text_of(source, tag)) for tag in (0x00100030, 0x00080020))
+    reckoned = None
+    if born and studied:
+        reckoned = (date.fromisoformat(studied) - date.fromisoformat(born)).days / 365.25
+    ages = [age for age in (stated, reckoned) if age is not None and 0 <= age < 150]
+    bands = {"child" if age < ADULT_AGE else "adult" for age in ages}
+    return bands.pop() if len(bands) == 1 else UNKNOWN
+
+
+def requested_priority(source: Dataset) -> str:
+    """Read the ordered priority, at top level or in the first item of Request Attributes Sequence."""
+    places = [source]
+    if 0x00400275 in source:
+        places.extend(source[0x00400275].value or [])
+    found = {PRIORITIES.get(text_of(place, 0x00401003).upper(), UNKNOWN) for place in places}
+    return "stat" if "stat" in found else "routine" if "routine" in found else UNKNOWN
+
+
+def _listed(source: Dataset, tag: int, allowed: frozenset[str], other: str = UNKNOWN) -> str:
+    text = text_of(source, tag).upper()
+    return text if text in allowed else other
+
+
+def _count(source: Dataset, tag: int, default: int) -> int:
+    texts = texts_of(source, tag)
+    return int(texts[0]) if texts and texts[0].strip().isdecimal() else default

@@ -1,0 +1,35 @@
+"""Why a file was not de-identified: a closed vocabulary, so that a reason can be published and counted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REASONS: Final = frozenset(
+    {
+        "not-dicom",  # no "DICM" prefix at byte 128 (PS3.10 §7.1)
+        "truncated",  # an element claims more bytes than the file has, or a sequence never ends
+        "malformed",  # the data set cannot be walked or decoded
+        "too-large",  # inflates or nests beyond the limits of `structure`
+        "missing-uids",  # no SOP Class, Study, Series or SOP Instance UID
+        "invalid-uids",  # one of those is no UID (PS3.5 §9.1), for example a path
+        "unsupported-transfer-syntax",  # unknown or private
+        "unsupported-content",  # a class whose content is text or a document: SR, encapsulated document, ...
+        "verification-failed",  # the output was read again and was not clean
+    }
+)
+
+
+class RefusedError(Exception):
+    """This file is not de-identified, now or on any retry: keep it encrypted, publish only the reason.
+
+    Parameters
+    ----------
+    reason
+        One of `REASONS`. The message is the reason and nothing else: never a value of the file.
+    """
+
+    def __init__(self, reason: str) -> None:
+        if reason not in REASONS:
+            raise ValueError(f"{reason!r} is no documented reason")
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,93 @@
+"""Inference for steps: one backend and one batcher per process, errors as decisions, a watch over the server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import pkgutil
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import inference.models
+from inference.backend import (
+    InferenceBackend,
+    InferenceRejectedError,
+    InferenceUnavailableError,
+    canary,
+)
+from inference.batching import Batcher
+from inference.client import TritonClient, watch
+from inference.in_process import InProcess
+from inference.spec import ModelSpec
+from runtime.errors import DeadLetterError, RetryError
+
+
+@dataclass(frozen=True)
+class ModelServer:
+    """Runs models by name for a step's context."""
+
+    backend: InferenceBackend
+    batcher: Batcher
+    specs: Mapping[str, ModelSpec]
+
+    @property
+    def name(self) -> str:
+        """`triton` or `onnxruntime-in-process`."""
+        return self.backend.name
+
+    async def infer(
+        self, model: str, tensors: NDArray[Any], priority: int
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Run one item, batched with others'.
+
+        Raises
+        ------
+        RetryError
+            The server does not answer, or is ill.
+        DeadLetterError
+            `unknown-model`, or `refused-by-model`.
+        """
+        spec = self.specs.get(model)
+        if spec is None:
+            raise DeadLetterError("unknown-model")
+        try:
+            return await self.batcher.submit(spec, tensors, priority)
+        except InferenceUnavailableError as error:
+            raise RetryError("the model server does not answer") from error
+        except InferenceRejectedError as error:
+            raise DeadLetterError("refused-by-model") from error
+
+    async def probe(self) -> None:
+        """Raise RetryError unless every model answers its golden image as it should."""
+        for spec in self.specs.values():
+            if not await canary(self.backend, spec):
+                raise RetryError("a model does not answer its canary")
+
+
+@contextlib.asynccontextmanager
+async def model_server(address: str) -> AsyncIterator[ModelServer]:
+    """Connect to Triton at `address` (host:port) and watch it, or run the models in this process when it is empty."""
+    specs = model_specs()
+    client = TritonClient(address) if address else None
+    backend: InferenceBackend = client or InProcess()
+    watching = asyncio.ensure_future(watch(client, list(specs.values()))) if client else None
+    batcher = Batcher(backend)
+    try:
+        yield ModelServer(backend, batcher, specs)
+    finally:
+        if watching:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        await backend.close()
+
+
+def model_specs() -> dict[str, ModelSpec]:
+    """Specification of every file in `inference.models`."""
+    names = [module.name for module in pkgutil.iter_modules(inference.models.__path__)]
+    specs = [importlib.import_module(f"inference.models.{name}").SPEC for name in names]
+    return {spec.name: spec for spec in specs}

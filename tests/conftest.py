@@ -1,0 +1,31 @@
+"""What holds for every test: its folder decides its marker, its worker and how long it may take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+FOLDER = Path(__file__).parent
+
+SERVER_FOLDERS = ("integration", "system")
+"""Tests in these folders start servers or processes of their own, so they run one after the other, on one worker."""
+
+SERVER_TIMEOUT_S = 600
+"""seconds; a test that spreads its studies over minutes and restarts what it kills still ends well before this."""
+
+# No deadline: how long an example takes depends on who else uses the machine.
+settings.register_profile("radstream", deadline=None, print_blob=True)
+settings.load_profile("radstream")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(FOLDER).parts[0]
+        if folder not in SERVER_FOLDERS:
+            continue
+        item.add_marker(folder)
+        item.add_marker(pytest.mark.xdist_group("servers"))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))

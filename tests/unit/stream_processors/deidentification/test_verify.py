@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from io import BytesIO
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
+
+from schemas.identifiers import PseudonymKey, Pseudonyms
+from stream_processors.deidentification import DEFAULT, RefusedError, deidentify, engine
+from stream_processors.deidentification.originals import Originals, collect
+from stream_processors.deidentification.verify import Expected, verify
+from tests.support.dicoms import Options, ct_slice, to_bytes, ultrasound
+
+NAMES = Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
+SOURCE = ct_slice("a", Options(nested=True, patient_id="48151623"))
+CLEAN = deidentify(to_bytes(SOURCE), NAMES).data
+
+
+def read() -> FileDataset:
+    return pydicom.dcmread(BytesIO(CLEAN))
+
+
+def expected(pixels_withheld: bool = False) -> Expected:
+    clean = read()
+    return Expected(
+        collect(SOURCE), frozenset({clean.StudyDate}), frozenset({clean.PatientID}), pixels_withheld
+    )
+
+
+def put(tag: int, vr: str, value: object) -> Callable[[FileDataset], None]:
+    return lambda output: output.add_new(tag, vr, value)
+
+
+def nest(tag: int, vr: str, value: object) -> Callable[[FileDataset], None]:
+    def change(output: FileDataset) -> None:
+        item = Dataset()
+        item.add_new(tag, vr, value)
+        output.SharedFunctionalGroupsSequence = Sequence([item])
+
+    return change
+
+
+def meta(tag: int, vr: str, value: object) -> Callable[[FileDataset], None]:
+    return lambda output: output.file_meta.add_new(tag, vr, value)
+
+
+LEAKS = {
+    "a name restored": put(0x00100010, "PN", "ANYONE"),
+    "a description": put(0x00081030, "LO", "any text"),
+    "an empty attribute that had to go": put(0x00081030, "LO", ""),
+    "a nested name": nest(0x00100010, "PN", "ANYONE"),
+    "a nested description": nest(0x00081030, "LO", "any text"),
+    "a name in a kept text": put(0x00181210, "SH", "zqfamily"),
+    "a name in a code": nest(0x00080104, "LO", "of ZQGiven"),
+    "an id in a kept number": put(0x00200011, "IS", "48151623"),
+    "an original UID": put(0x00200052, "UI", SOURCE.FrameOfReferenceUID),
+    "an original UID in a text": put(0x00080104, "LO", f"as {SOURCE.FrameOfReferenceUID}"),
+    "a UID of unknown origin": put(0x00200052, "UI", "1.2.3.4"),
+    "an original date": put(0x00080020, "DA", SOURCE.StudyDate),
+    "a date that nobody shifted": put(0x00080020, "DA", "20010101"),
+    "an original date in a text": put(0x00181210, "SH", SOURCE.StudyDate),
+    "a time of day": put(0x00080030, "TM", "101112"),
+    "free text beyond the table": put(0x00187006, "LT", "any text"),
+    "an age over 89": put(0x00101010, "AS", "093Y"),
+    "a private element": put(0x00290010, "LO", "ACME"),
+    "an unknown element": put(0x00089999, "LO", "text"),
+    "an overlay": put(0x60003000, "OW", b"12"),
+    "a foreign patient id": put(0x00100020, "LO", "someone"),
+    "a real institution": put(0x00080080, "LO", "St. Elsewhere"),
+    "a sequence that had to be a dummy": put(0x00080082, "SQ", Sequence([Dataset(), Dataset()])),
+    "a sender's title": meta(0x00020016, "AE", "SENDER"),
+    "an unmarked file": put(0x00120062, "CS", "NO"),
+    "a promise not kept": lambda output: output.DeidentificationMethodCodeSequence.append(Dataset()),
+    "an unnamed edition": put(0x00120063, "LO", "by hand"),
+    "a preamble": lambda output: setattr(output, "preamble", b"II*\0".ljust(128, b"\0")),
+}
+
+
+@pytest.mark.parametrize("name", sorted(LEAKS))
+def test_a_leak_put_into_clean_output_is_found(name: str) -> None:
+    output = read()
+    LEAKS[name](output)
+    with pytest.raises(RefusedError, match="verification-failed"):
+        verify(to_bytes(output), DEFAULT, expected())
+
+
+def test_clean_output_passes() -> None:
+    verify(CLEAN, DEFAULT, expected())
+
+
+def test_bytes_after_the_data_set_are_found() -> None:
+    with pytest.raises(RefusedError, match="verification-failed"):
+        verify(CLEAN + b"more", DEFAULT, expected())
+
+
+def test_pixels_that_had_to_be_withheld_are_found() -> None:
+    with pytest.raises(RefusedError, match="verification-failed"):
+        verify(CLEAN, DEFAULT, expected(pixels_withheld=True))
+    withheld = ultrasound("a")
+    assert withheld.PixelData not in deidentify(to_bytes(withheld), NAMES).data
+
+
+def test_an_engine_that_forgets_a_step_produces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.rules, "rule", lambda profile, tag, vr: engine.rules.PASS)
+    with pytest.raises(RefusedError, match="verification-failed"):
+        deidentify(to_bytes(SOURCE), NAMES)
+
+
+def test_originals_never_print_what_they_hold() -> None:
+    originals = collect(SOURCE)
+    assert isinstance(originals, Originals)
+    assert {"zqfamily", "zqgiven", "48151623", "zqacc0815"} <= originals.words
+    assert "zq" not in repr(originals).lower()
+    assert SOURCE.StudyInstanceUID not in repr(originals)
