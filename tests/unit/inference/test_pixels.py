@@ -20,6 +20,10 @@ PHANTOM = generate(11, rows=256, columns=224, findings=frozenset())
 FILE = to_dicom(PHANTOM, WHO)
 
 
+VRS = {"PixelPaddingValue": "US", "PixelData": "OW"}
+"""What the library does not decide by itself."""
+
+
 def changed(**elements):
     dataset = pydicom.dcmread(BytesIO(FILE))
     for name, value in elements.items():
@@ -27,6 +31,8 @@ def changed(**elements):
             delattr(dataset, name)
         else:
             setattr(dataset, name, value)
+            if name in VRS:
+                dataset[name].VR = VRS[name]
     out = BytesIO()
     dataset.save_as(out)
     return out.getvalue()
@@ -105,6 +111,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_reason(data, reason):
     assert refused.value.reason == reason
 
 
+@pytest.mark.filterwarnings("ignore")
 @given(st.binary(max_size=400), st.integers(0, len(FILE)))
 def test_no_bytes_bring_anything_but_a_refusal(noise, at):
     data = FILE[:at] + noise + FILE[at + len(noise) :]
