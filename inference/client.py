@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ class TritonClient:
         """``address`` is host:port. Must be made inside the event loop that uses it."""
         self._client = triton.InferenceServerClient(address)
         self._slots = asyncio.Semaphore(in_flight)
+        self._loads: Counter[str] = Counter()
         self._suspects: set[str] = set()
         self._suspicion = asyncio.Event()
 
@@ -59,6 +61,7 @@ class TritonClient:
     ) -> Arrays:
         """See the protocol. The deadline runs from the call, waiting for a slot included."""
         check_batch(model, arrays)
+        load = self._loads[model.name]
         try:
             async with asyncio.timeout(deadline_s), self._slots:
                 answer = await self._client.infer(
@@ -72,7 +75,7 @@ class TritonClient:
         except TimeoutError as error:
             raise InferenceUnavailableError(f"{model.name} did not answer in {deadline_s:g} s") from error
         except InferenceServerException as error:
-            self._note(model.name, str(error.status()))
+            self._note(model.name, str(error.status()), load)
             raise classified(model.name, str(error.status())) from error
         return {tensor.name: np.array(answer.as_numpy(tensor.name)) for tensor in model.outputs}
 
@@ -104,10 +107,15 @@ class TritonClient:
             await self._client.load_model(model.name, client_timeout=CONTROL_DEADLINE_S)
         except InferenceServerException as error:
             raise InferenceUnavailableError(f"{model.name} could not be loaded again") from error
+        self._loads[model.name] += 1
+        self._suspects.discard(model.name)
 
-    def _note(self, model: str, status: str) -> None:
-        """Remember a model that failed inside: one of its processes may be dead while its others answer canaries."""
-        if status == INTERNAL:
+    def _note(self, model: str, status: str, load: int) -> None:
+        """Remember a model that failed inside: one of its processes may be dead while its others answer canaries.
+
+        A request that began before the last reload failed for what that reload has mended.
+        """
+        if status == INTERNAL and load == self._loads[model]:
             self._suspects.add(model)
             self._suspicion.set()
 
@@ -166,7 +174,6 @@ async def watch(
             report(model.name, "ill")
             try:
                 await client.reload(model)
-                client.suspected(model)  # what failed meanwhile failed for the reason that is now gone
                 healthy = await canary(client, model)
             except InferenceUnavailableError:
                 healthy = False
