@@ -97,7 +97,8 @@ class TritonClient:
         """Unload and load: what brings a dead stub back. Raises :class:`InferenceUnavailableError`.
 
         A load alone works only the first time. Processes of the ill model that still live stay, idle, until the
-        server ends: it never finishes unloading a model with a dead process. That the unload may fail (another process was faster) is no fault.
+        server ends: it never finishes unloading a model with a dead process. That the unload may fail (another
+        watch was faster) is no fault.
         """
         try:
             await self._client.unload_model(model.name, client_timeout=CONTROL_DEADLINE_S)

@@ -31,8 +31,8 @@ Gray = NDArray[np.uint16]
 
 REASONS = frozenset(
     {
-        "not a DICOM file", "header unreadable", "no pixel data", "wrong modality", "wrong body part", "wrong view", "view unknown",
-        "more than one frame", "colour image", "signed pixel values", "unsupported bit depth", "absurd size",
+        "not a DICOM file", "header unreadable", "no pixel data", "wrong modality", "wrong body part", "wrong view",
+        "view unknown", "more than one frame", "colour image", "signed pixel values", "unsupported bit depth", "absurd size",
         "unsupported transfer syntax", "pixel data truncated", "pixel data unreadable", "constant image",
         "non-square pixels",
     }

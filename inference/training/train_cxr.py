@@ -155,7 +155,7 @@ def train(cache: Path | None) -> Network:
     images, masks, truth = training_set(cache)
     positive = masks.mean(dim=(0, 2, 3))
     cell_weight = ((1 - positive) / positive).sqrt()[:, None, None]
-    network = Network().to(memory_format=torch.channels_last)
+    network: Network = Network().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
     steps = EPOCHS * (len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps, pct_start=0.15)
@@ -245,7 +245,9 @@ def describe(path: Path, cpu_seconds: float) -> dict[str, object]:
     for i, name in enumerate(LABELS):
         temperature, bias = metrics.fit_calibration(c_logits[:, i], c_truth[:, i])
         calibrated = metrics.sigmoid(c_logits[:, i] / temperature + bias)
-        threshold = max(LEAST_THRESHOLD, metrics.threshold_for_specificity(calibrated, c_truth[:, i], SPECIFICITY))
+        threshold = max(
+            LEAST_THRESHOLD, metrics.threshold_for_specificity(calibrated, c_truth[:, i], SPECIFICITY)
+        )
         p, yes = metrics.sigmoid(t_logits[:, i] / temperature + bias), t_truth[:, i]
         low, high = metrics.bootstrap_interval(p, yes)
         labels[name] = {
@@ -277,7 +279,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--cache", type=Path, help="keep the training images here and use them again")
-    parser.add_argument("--measure", action="store_true", help="keep the weights that are there; measure them again")
+    parser.add_argument(
+        "--measure", action="store_true", help="keep the weights that are there; measure them again"
+    )
     given = parser.parse_args()
     began = time.process_time()
     path = given.output / "cxr_demo.onnx"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tritonclient.grpc as grpc
+from tritonclient import grpc
 
 from inference.backend import InferenceRejectedError, InferenceUnavailableError, canary
 from inference.batching import Batcher
@@ -21,7 +21,14 @@ from inference.client import TritonClient, watch
 from inference.in_process import InProcess
 from inference.models import cxr_demo
 from inference.repository import INSTANCES, render
-from inference.server import SHARED_MEMORY, TritonAbsent, TritonServer, find_server, free_ports, shared_memory_prefix
+from inference.server import (
+    SHARED_MEMORY,
+    TritonAbsent,
+    TritonServer,
+    find_server,
+    free_ports,
+    shared_memory_prefix,
+)
 
 ROOT = Path(__file__).parents[2]
 SPEC = cxr_demo.SPEC
@@ -102,7 +109,9 @@ async def test_the_batcher_gives_each_image_its_own_answer(client):
     expected = await InProcess().infer(SPEC, {"image": IMAGES})
     batcher = Batcher(client)
 
-    answers = await asyncio.gather(*(batcher.submit(SPEC, image, 1 + i % 2) for i, image in enumerate(IMAGES)))
+    answers = await asyncio.gather(
+        *(batcher.submit(SPEC, image, 1 + i % 2) for i, image in enumerate(IMAGES))
+    )
 
     np.testing.assert_allclose([a["logits"] for a in answers], expected["logits"], atol=1e-4)
 
@@ -124,11 +133,18 @@ async def test_a_model_that_is_not_there_is_worth_another_try():
 async def test_the_server_counts_what_it_did(server, client):
     await client.infer(SPEC, {"image": IMAGES})
 
-    with urllib.request.urlopen(server.metrics_address, timeout=5) as page:
-        assert b'nv_inference_request_success{model="cxr_demo"' in page.read()
+    page = await asyncio.to_thread(read, server.metrics_address)
+    assert b'nv_inference_request_success{model="cxr_demo"' in page
 
 
-@pytest.mark.parametrize("victims", [slice(1), slice(None)], ids=["one of its processes", "all of its processes"])
+def read(address):
+    with urllib.request.urlopen(address, timeout=5) as page:
+        return page.read()
+
+
+@pytest.mark.parametrize(
+    "victims", [slice(1), slice(None)], ids=["one of its processes", "all of its processes"]
+)
 async def test_a_model_whose_processes_were_killed_is_healed(server, client, victims):
     before = server.stub_pids()
     events = []
@@ -138,7 +154,9 @@ async def test_a_model_whose_processes_were_killed_is_healed(server, client, vic
 
     watching = asyncio.create_task(watch(client, [SPEC], lambda *event: events.append(event), interval_s=0.5))
     while (SPEC.name, "healed") not in events:
-        await asyncio.gather(*(client.infer(SPEC, {"image": IMAGES}) for _ in range(4)), return_exceptions=True)
+        await asyncio.gather(
+            *(client.infer(SPEC, {"image": IMAGES}) for _ in range(4)), return_exceptions=True
+        )
 
     watching.cancel()
     assert len(set(server.stub_pids()) - set(before)) == INSTANCES
@@ -159,7 +177,9 @@ def test_a_stopped_server_leaves_no_process_and_no_shared_memory(installation, r
 
 def test_a_server_that_cannot_listen_says_so(server, installation, repository):
     taken = int(server.grpc_address.split(":")[1])
-    second = TritonServer(installation, repository, grpc_port=taken, work_folder=repository.with_name("third"))
+    second = TritonServer(
+        installation, repository, grpc_port=taken, work_folder=repository.with_name("third")
+    )
 
     with pytest.raises(RuntimeError, match="exited with status 1"):
         second.start()

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import onnxruntime
 import pytest
-from google.protobuf import text_format
+from google.protobuf import text_format  # type: ignore[import-untyped]  # a test alone does not earn its stubs
 from tritonclient.grpc import model_config_pb2 as pb
 
 from inference.catalogue import all_models

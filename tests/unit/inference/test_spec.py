@@ -7,7 +7,9 @@ import pytest
 from inference.models.cxr_demo import SPEC
 from inference.spec import Code, Label
 
-LABEL = Label("effusion", Code("1", "99TEST", "Effusion", verified=False), temperature=2.0, bias=0.5, threshold=0.6)
+LABEL = Label(
+    "effusion", Code("1", "99TEST", "Effusion", verified=False), temperature=2.0, bias=0.5, threshold=0.6
+)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,12 @@ def test_weights_are_refused_unless_they_are_the_declared_ones(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"temperature": 2.1}, {"bias": 0.6}, {"threshold": 0.7}, {"code": Code("2", "99TEST", "Effusion", verified=False)}],
+    [
+        {"temperature": 2.1},
+        {"bias": 0.6},
+        {"threshold": 0.7},
+        {"code": Code("2", "99TEST", "Effusion", verified=False)},
+    ],
 )
 def test_the_calibration_digest_changes_with_what_an_output_means(change):
     spec = replace(SPEC, labels=(LABEL,))

@@ -71,6 +71,6 @@ def test_the_stated_figures_hold_what_the_card_promises():
 
 
 def test_outputs_that_do_not_fit_the_labels_are_refused():
-    _, geometry = cxr_demo.preprocess(to_dicom(generate(1), WHO)).tensor, None
+    geometry = cxr_demo.preprocess(to_dicom(generate(1), WHO)).geometry
     with pytest.raises(ValueError, match="one row per label"):
         cxr_demo.postprocess({"logits": np.zeros(3), "cam": np.zeros((3, 2, 2))}, geometry)

@@ -30,11 +30,17 @@ def test_calibration_finds_what_distorted_the_logits():
 
     np.testing.assert_allclose(3 * (LOGITS - 1) / temperature + bias, LOGITS, atol=0.6)
     calibrated = metrics.sigmoid(3 * (LOGITS - 1) / temperature + bias)
-    assert metrics.calibration_error(calibrated, TRUTH) < 0.03 < metrics.calibration_error(metrics.sigmoid(3 * LOGITS), TRUTH)
+    assert (
+        metrics.calibration_error(calibrated, TRUTH)
+        < 0.03
+        < metrics.calibration_error(metrics.sigmoid(3 * LOGITS), TRUTH)
+    )
 
 
 def test_calibration_of_a_label_that_comes_apart_stays_finite():
-    temperature, bias = metrics.fit_calibration(np.array([-3.0, -2, 2, 3]), np.array([False, False, True, True]))
+    temperature, bias = metrics.fit_calibration(
+        np.array([-3.0, -2, 2, 3]), np.array([False, False, True, True])
+    )
 
     assert 0 < temperature < 10
     assert abs(bias) < 10

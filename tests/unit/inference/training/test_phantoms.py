@@ -24,7 +24,9 @@ def test_no_seed_serves_two_purposes():
 
 
 def test_a_seed_gives_the_same_picture_each_time():
-    np.testing.assert_array_equal(generate(5, rows=128, columns=128).pixels, generate(5, rows=128, columns=128).pixels)
+    np.testing.assert_array_equal(
+        generate(5, rows=128, columns=128).pixels, generate(5, rows=128, columns=128).pixels
+    )
     assert (generate(5, rows=128, columns=128).pixels != generate(6, rows=128, columns=128).pixels).any()
 
 
@@ -45,7 +47,9 @@ def test_a_finding_nobody_draws_is_refused():
 
 
 def test_findings_come_about_as_often_as_they_should():
-    shares = np.mean([[name in generate(s, rows=64, columns=64).labels for name in LABELS] for s in range(80)], axis=0)
+    shares = np.mean(
+        [[name in generate(s, rows=64, columns=64).labels for name in LABELS] for s in range(80)], axis=0
+    )
 
     assert np.all((shares > 0.05) & (shares < 0.42))
 
@@ -69,7 +73,9 @@ def test_the_file_is_a_digital_x_ray_marked_synthetic():
 
 
 def test_uids_follow_from_the_seed_or_from_the_caller():
-    one, same, other = (pydicom.dcmread(BytesIO(to_dicom(generate(s, rows=128, columns=128), WHO))) for s in (1, 1, 2))
+    one, same, other = (
+        pydicom.dcmread(BytesIO(to_dicom(generate(s, rows=128, columns=128), WHO))) for s in (1, 1, 2)
+    )
     given = pydicom.dcmread(BytesIO(to_dicom(generate(1, rows=128, columns=128), WHO, study_uid="1.2.3")))
 
     assert one.SOPInstanceUID == same.SOPInstanceUID
