@@ -7,6 +7,7 @@ is cheap to scale.
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from collections.abc import Iterator
@@ -46,7 +47,8 @@ DAMAGE = (
 """What the DICOM library and its decoders raise on damaged files; elements are parsed when they are first asked for."""
 
 warnings.filterwarnings("ignore", module=r"pydicom\.")
-"""The library's warnings quote values. Set once: to set it per call is not safe among threads."""
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+"""The library's warnings and logs quote values. Set once: to set it per call is not safe among threads."""
 
 SMALLEST_SIDE, LARGEST_SIDE = 128, 8192
 """Rows and columns a projection X-ray can have; outside lie thumbnails and corrupt headers."""
