@@ -33,7 +33,7 @@ def avro_form(annotation: Any) -> Any:
     if isinstance(annotation, types.UnionType):
         return ["null", *(avro_form(part) for part in typing.get_args(annotation) if part is not type(None))]
     if dataclasses.is_dataclass(annotation):
-        return annotation.__name__
+        return typing.cast("type[Any]", annotation).__name__
     return "integer" if annotation is int else PRIMITIVES[annotation]
 
 
