@@ -42,7 +42,7 @@ class Sessions:
 
     def issue(self, credential: Credential) -> str:
         """Return the cookie value of a new session."""
-        return self._serializer.dumps(  # type: ignore[no-any-return]  # itsdangerous types its result as str | bytes
+        return self._serializer.dumps(
             {
                 "user": credential.user,
                 "role": credential.role,

@@ -24,6 +24,8 @@ class ReviewView:
 
     version: int
     """0 before the first command."""
+    revision: int
+    """Revision that the last command was on, 0 before the first."""
     status: str
     claimed_by: str
     mine: bool
@@ -37,6 +39,7 @@ def review_view(row: ReviewRow | None, user: str) -> ReviewView:
     row = row if row is not None else ReviewRow(site="", study="")
     return ReviewView(
         version=row.version or 0,
+        revision=row.revision or 0,
         status=row.status or "open",
         claimed_by=row.claimed_by or "",
         mine=bool(row.claimed_by) and row.claimed_by == user,

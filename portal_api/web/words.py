@@ -85,6 +85,16 @@ def body(part: str) -> str:
     return "" if part == "unknown" else part.lower()
 
 
+def ordered(priority: str) -> str:
+    """Return an ordered priority as words; an unknown one says how it is treated."""
+    return "unknown, treated as stat" if priority == "unknown" else priority
+
+
+def sentence(text: str) -> str:
+    """Return a text with its first letter as a capital, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """Return a count with its noun."""
     return f"{count} {one if count == 1 else many or one + 's'}"
@@ -102,7 +112,7 @@ def environment(web: Path) -> Environment:
     templates.filters.update(
         {
             each.__name__: each
-            for each in (shape, word, duration, exact, clock, iso, since, probability, label, body, plural)
+            for each in (shape, word, duration, exact, clock, iso, since, probability, label, body, ordered, sentence, plural)
         }
     )
     digests = {

@@ -37,7 +37,9 @@ class Ledger:
         nexts: dict[Partition, int] = {}
         for record in records:
             partition = (record.topic, record.partition)
-            assert record.offset >= self.committed[partition], "delivered again after its offset was committed"
+            assert record.offset >= self.committed[partition], (
+                "delivered again after its offset was committed"
+            )
             assert nexts.get(partition, record.offset) <= record.offset, "out of order inside a batch"
             nexts[partition] = record.offset + 1
         self.delivered += records
@@ -78,7 +80,9 @@ def caught_up(log: Log, group: str, topic: str) -> bool:
 
 def everything(log: Log, topic: str) -> list[Record]:
     return [
-        record for number, end in log.end_offsets(topic).items() for record in log.read(topic, number, 0, end + 10)
+        record
+        for number, end in log.end_offsets(topic).items()
+        for record in log.read(topic, number, 0, end + 10)
     ]
 
 
@@ -133,7 +137,9 @@ class LogConformance:
             pytest.param(b"k", b"", (), id="empty value"),
             pytest.param(bytes(range(256)), bytes(range(256)), (("h", bytes(range(256))),), id="any bytes"),
             pytest.param("schlüssel-北".encode(), b"v", (("ключ", b"w"),), id="beyond ASCII"),
-            pytest.param(b"k", b"v", (("a", b"1"), ("b", b""), ("a", b"2")), id="headers in order, doubles kept"),
+            pytest.param(
+                b"k", b"v", (("a", b"1"), ("b", b""), ("a", b"2")), id="headers in order, doubles kept"
+            ),
             pytest.param(b"k", b"x" * 900_000, (), id="nearly a mebibyte"),
         ],
     )
@@ -163,8 +169,12 @@ class LogConformance:
     @pytest.mark.parametrize(
         ("spoilt", "reason"),
         [
-            pytest.param(lambda topic: OutgoingRecord(topic, b"k", b"x" * 1_200_000), "record-too-large", id="value"),
-            pytest.param(lambda _: OutgoingRecord("topic-nobody-created", b"k", b"v"), "unknown-topic", id="topic"),
+            pytest.param(
+                lambda topic: OutgoingRecord(topic, b"k", b"x" * 1_200_000), "record-too-large", id="value"
+            ),
+            pytest.param(
+                lambda _: OutgoingRecord("topic-nobody-created", b"k", b"v"), "unknown-topic", id="topic"
+            ),
         ],
     )
     def test_a_record_that_can_never_be_written_takes_its_batch_along(self, log, topic, spoilt, reason):
@@ -304,7 +314,9 @@ class LogCrashConformance:
             assert len(stored[key]) <= len(confirmed) + 1
 
     @pytest.mark.parametrize("killed_after", range(6))
-    def test_a_reader_killed_between_any_two_calls_loses_nothing(self, opener, log, topic, group, killed_after):
+    def test_a_reader_killed_between_any_two_calls_loses_nothing(
+        self, opener, log, topic, group, killed_after
+    ):
         log.producer("p").send([OutgoingRecord(topic, b"abc", b"%d" % number) for number in range(20)])
         committed: list[tuple[int, int]] = []
         with driver(opener) as child:
@@ -316,7 +328,9 @@ class LogCrashConformance:
                     taken = child.call("poll", most=3, timeout_s=5.0)
                     committed = [(number, offset + 1) for number, offset, _ in taken[-1:]] or committed
                     assert child.call("commit", topic=topic, offsets=committed) == "committed"
-            child.begin("poll" if committed else "open", **({"most": 3, "timeout_s": 5.0} if committed else {}))
+            child.begin(
+                "poll" if committed else "open", **({"most": 3, "timeout_s": 5.0} if committed else {})
+            )
         recorded = log.committed(group, topic)[3]
         heir = log.consumer(group, [topic], "m")
         ledger = Ledger(log, group)
@@ -347,6 +361,8 @@ class LogCrashConformance:
             ledger = Ledger(log, group)
             until(lambda: caught_up(log, group, topic), lambda: ledger.step(heir))
             zombie.thaw()
-            assert zombie.call("commit", topic=topic, offsets=[(3, taken[-1][1] + 1)]) == {"raised": "StopError"}
+            assert zombie.call("commit", topic=topic, offsets=[(3, taken[-1][1] + 1)]) == {
+                "raised": "StopError"
+            }
         assert log.committed(group, topic)[3] == 10
         heir.close()

@@ -60,7 +60,9 @@ class ObjectsConformance:
         assert objects.head(BUCKET, name) == ObjectInfo(BUCKET, name, len(data))
         assert list(objects.keys(BUCKET, prefix)) == [ObjectInfo(BUCKET, name, len(data))]
 
-    @pytest.mark.parametrize("data", [b"", b"\0", bytes(range(256)) * 5000], ids=["empty", "one", "a megabyte"])
+    @pytest.mark.parametrize(
+        "data", [b"", b"\0", bytes(range(256)) * 5000], ids=["empty", "one", "a megabyte"]
+    )
     def test_bytes_come_back_as_they_were(self, objects, prefix, data):
         objects.put(BUCKET, prefix, data)
         assert objects.get(BUCKET, prefix) == data
@@ -111,7 +113,9 @@ class ObjectsConformance:
             objects.put(BUCKET, f"{prefix}/{name}", name.encode())
         listed = list(objects.keys(BUCKET, f"{prefix}/"))
         assert [info.key for info in listed] == [f"{prefix}/{name}" for name in sorted(names, key=str.encode)]
-        assert [info.size for info in listed] == [len(name.encode()) for name in sorted(names, key=str.encode)]
+        assert [info.size for info in listed] == [
+            len(name.encode()) for name in sorted(names, key=str.encode)
+        ]
 
     @pytest.mark.parametrize(
         ("wanted", "found"),
@@ -126,7 +130,10 @@ class ObjectsConformance:
     def test_an_object_exists_beside_objects_below_it(self, objects, prefix):
         objects.put(BUCKET, f"{prefix}/a/b", b"below")
         objects.put(BUCKET, f"{prefix}/a", b"above")
-        assert (objects.get(BUCKET, f"{prefix}/a"), objects.get(BUCKET, f"{prefix}/a/b")) == (b"above", b"below")
+        assert (objects.get(BUCKET, f"{prefix}/a"), objects.get(BUCKET, f"{prefix}/a/b")) == (
+            b"above",
+            b"below",
+        )
 
     @pytest.mark.parametrize("key", ["", "x" * 1025, "é" * 513])
     def test_a_key_that_s3_refuses_is_refused(self, objects, key):

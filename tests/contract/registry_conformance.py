@@ -60,7 +60,9 @@ class RegistryConformance:
     @pytest.mark.parametrize(
         ("change", "value"),
         [
-            pytest.param("fields", [{"name": "a", "type": "string"}, {"name": "b", "type": "string"}], id="added"),
+            pytest.param(
+                "fields", [{"name": "a", "type": "string"}, {"name": "b", "type": "string"}], id="added"
+            ),
             pytest.param("fields", [], id="removed"),
             pytest.param("fields", [{"name": "a", "type": "long"}], id="retyped"),
         ],

@@ -48,20 +48,36 @@ HISTORIES = [
         {"status": "c", "revision": 2},
         id="each column by itself",
     ),
-    pytest.param([put(-5, status="older"), put(-4, status="newer")], {"status": "newer"}, id="times before 1970"),
+    pytest.param(
+        [put(-5, status="older"), put(-4, status="newer")], {"status": "newer"}, id="times before 1970"
+    ),
     pytest.param([put(1, status="a"), put(1, status="b")], {"status": "b"}, id="a tie: the greater text"),
-    pytest.param([put(1, status="a"), put(1, status="aa")], {"status": "aa"}, id="a tie: a prefix is smaller"),
-    pytest.param([put(1, status="z"), put(1, status="é")], {"status": "é"}, id="a tie: text by its UTF-8 bytes"),
-    pytest.param([put(1, status=""), put(1, status="a")], {"status": "a"}, id="a tie: empty text is smallest"),
+    pytest.param(
+        [put(1, status="a"), put(1, status="aa")], {"status": "aa"}, id="a tie: a prefix is smaller"
+    ),
+    pytest.param(
+        [put(1, status="z"), put(1, status="é")], {"status": "é"}, id="a tie: text by its UTF-8 bytes"
+    ),
+    pytest.param(
+        [put(1, status=""), put(1, status="a")], {"status": "a"}, id="a tie: empty text is smallest"
+    ),
     pytest.param([put(1, revision=9), put(1, revision=10)], {"revision": 10}, id="a tie: the greater number"),
     pytest.param(
-        [put(1, revision=-1), put(1, revision=1)], {"revision": -1}, id="a tie: negative numbers are greater bytes"
+        [put(1, revision=-1), put(1, revision=1)],
+        {"revision": -1},
+        id="a tie: negative numbers are greater bytes",
     ),
-    pytest.param([put(1, weight=-0.5), put(1, weight=0.5)], {"weight": -0.5}, id="a tie: the sign is the first bit"),
-    pytest.param([put(1, synthetic=True), put(1, synthetic=False)], {"synthetic": True}, id="a tie: true is greater"),
+    pytest.param(
+        [put(1, weight=-0.5), put(1, weight=0.5)], {"weight": -0.5}, id="a tie: the sign is the first bit"
+    ),
+    pytest.param(
+        [put(1, synthetic=True), put(1, synthetic=False)], {"synthetic": True}, id="a tie: true is greater"
+    ),
     pytest.param([put(1, status="a"), put(1, ["status"])], {}, id="a tie: a null wins over a value"),
     pytest.param([put(1, status="a"), put(2, ["status"])], {}, id="a later null hides the value"),
-    pytest.param([put(2, status="a"), put(1, ["status"])], {"status": "a"}, id="an earlier null hides nothing"),
+    pytest.param(
+        [put(2, status="a"), put(1, ["status"])], {"status": "a"}, id="an earlier null hides nothing"
+    ),
     pytest.param(
         [put(1, ["status", "revision"], revision=3), put(2, status="a")],
         {"revision": 3, "status": "a"},
@@ -71,9 +87,13 @@ HISTORIES = [
     pytest.param([put(1, status="a"), remove(1)], None, id="a row deleted at the same time is gone"),
     pytest.param([put(2, status="a"), remove(1)], {"status": "a"}, id="a row deleted earlier stays"),
     pytest.param(
-        [put(1, revision=1), remove(2), put(3, status="a")], {"status": "a"}, id="only what came after the deletion"
+        [put(1, revision=1), remove(2), put(3, status="a")],
+        {"status": "a"},
+        id="only what came after the deletion",
     ),
-    pytest.param([put(1, revision=1), remove(2), put(3, [])], {}, id="a key written after the deletion is a row"),
+    pytest.param(
+        [put(1, revision=1), remove(2), put(3, [])], {}, id="a key written after the deletion is a row"
+    ),
     pytest.param([remove(5), remove(2), put(3, status="a")], None, id="of two deletions the later counts"),
     pytest.param([remove(3), put(4, ["status"])], {}, id="a null written after the deletion is a row"),
 ]
@@ -116,7 +136,9 @@ class TablesConformance:
     @pytest.mark.parametrize("number", range(len(PLAIN_ROWS)))
     def test_values_come_back_as_they_were(self, tables, site, number):
         template, _ = PLAIN_ROWS[number]
-        row = type(template)(**{name: getattr(template, name) for name in template.__slots__} | {"site": site})
+        row = type(template)(
+            **{name: getattr(template, name) for name in template.__slots__} | {"site": site}
+        )
         tables.write(row, at=1)
         found = tables.get(type(row), **{name: getattr(row, name) for name in row.TABLE.key})
         assert found == row
@@ -140,7 +162,9 @@ class TablesConformance:
     def test_a_write_leaves_columns_alone_that_it_does_not_name(self, tables, site):
         tables.write(StudyRow(site=site, study="x", status="a", revision=1), at=1)
         tables.write(StudyRow(site=site, study="x", status="b", revision=2), at=2, columns=["revision"])
-        assert tables.get(StudyRow, site=site, study="x") == StudyRow(site=site, study="x", status="a", revision=2)
+        assert tables.get(StudyRow, site=site, study="x") == StudyRow(
+            site=site, study="x", status="a", revision=2
+        )
 
     def test_a_row_of_nothing_but_its_key_exists(self, tables, site):
         tables.write(FindingRow(site=site, study="x", revision=1, finding="f"), at=1)
@@ -179,7 +203,9 @@ class TablesConformance:
 
     def test_a_timer_is_found_in_the_order_of_its_time(self, tables, site):
         for due_at, study in ((30, "a"), (10, "b"), (20, "c"), (10, "a")):
-            tables.write(DeadlineRow(consumer=site, shard=0, due_at=due_at, site="s", study=study, name="n"), at=1)
+            tables.write(
+                DeadlineRow(consumer=site, shard=0, due_at=due_at, site="s", study=study, name="n"), at=1
+            )
         first = tables.select(DeadlineRow, limit=2, consumer=site, shard=0)
         assert [(row.due_at, row.study) for row in first] == [(10, "a"), (10, "b")]
         last = first[-1]
@@ -191,16 +217,26 @@ class TablesConformance:
     def test_partitions_are_apart(self, tables, site):
         for shard in (0, 1, -1):
             tables.write(WorklistItemRow(site=site, shard=shard, study="x", revision=shard), at=1)
-        found = [row.revision for shard in (0, 1, -1) for row in tables.select(WorklistItemRow, site=site, shard=shard)]
+        found = [
+            row.revision
+            for shard in (0, 1, -1)
+            for row in tables.select(WorklistItemRow, site=site, shard=shard)
+        ]
         assert found == [0, 1, -1]
 
     @pytest.mark.parametrize(
         ("row_type", "query"),
         [
             pytest.param(FindingRow, {"site": "s"}, id="half a partition key"),
-            pytest.param(FindingRow, {"site": "s", "study": "x", "finding": "f"}, id="a gap in the clustering"),
-            pytest.param(FindingRow, {"site": "s", "study": "x", "status": "f"}, id="a column that is no key"),
-            pytest.param(FindingRow, {"site": "s", "study": "x", "after": (1,)}, id="half a place to go on from"),
+            pytest.param(
+                FindingRow, {"site": "s", "study": "x", "finding": "f"}, id="a gap in the clustering"
+            ),
+            pytest.param(
+                FindingRow, {"site": "s", "study": "x", "status": "f"}, id="a column that is no key"
+            ),
+            pytest.param(
+                FindingRow, {"site": "s", "study": "x", "after": (1,)}, id="half a place to go on from"
+            ),
         ],
     )
     def test_a_query_that_is_not_one_partition_read_is_refused(self, tables, row_type, query):
@@ -232,7 +268,9 @@ class TablesConformance:
 
     def test_only_the_first_insert_is_applied(self, tables, site):
         first, second = (ReviewRow(site=site, study="x", version=number, status="s") for number in (1, 2))
-        assert tables.insert_if_absent(first) == type(tables.insert_if_absent(second))(applied=True, current=first)
+        assert tables.insert_if_absent(first) == type(tables.insert_if_absent(second))(
+            applied=True, current=first
+        )
         swap = tables.insert_if_absent(second)
         assert (swap.applied, swap.current) == (False, first)
         assert tables.get(ReviewRow, site=site, study="x") == first
@@ -242,7 +280,10 @@ class TablesConformance:
         refused = tables.compare_and_set(
             ReviewRow(site=site, study="x", version=3), expect={"version": 1, "status": "b"}
         )
-        assert (refused.applied, refused.current) == (False, ReviewRow(site=site, study="x", version=1, status="a"))
+        assert (refused.applied, refused.current) == (
+            False,
+            ReviewRow(site=site, study="x", version=1, status="a"),
+        )
         wanted = ReviewRow(site=site, study="x", version=2, claimed_by="r")
         swap = tables.compare_and_set(wanted, expect={"version": 1, "claimed_by": None})
         assert (swap.applied, swap.current) == (True, wanted)
@@ -267,7 +308,9 @@ class TablesConformance:
         )
         assert tables.compare_and_set(ReceivedInstanceRow(**key, series="t"), expect={"series": "s"}).applied
         tables.write(ReceivedInstanceRow(**key, published_at=8), at=2)
-        assert tables.get(ReceivedInstanceRow, **key) == ReceivedInstanceRow(**key, series="t", published_at=8)
+        assert tables.get(ReceivedInstanceRow, **key) == ReceivedInstanceRow(
+            **key, series="t", published_at=8
+        )
 
     def test_of_many_threads_one_creates_a_row(self, tables, site):
         rows = [ReviewRow(site=site, study="x", version=1, claimed_by=f"{number}") for number in range(16)]

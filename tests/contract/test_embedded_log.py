@@ -7,7 +7,14 @@ import pytest
 
 from runtime.embedded.log import EmbeddedLog
 from runtime.errors import StopError
-from tests.contract.log_conformance import Ledger, LogConformance, LogCrashConformance, caught_up, numbered, until
+from tests.contract.log_conformance import (
+    Ledger,
+    LogConformance,
+    LogCrashConformance,
+    caught_up,
+    numbered,
+    until,
+)
 from tests.support.port_driver import Opener
 
 

@@ -19,7 +19,9 @@ TABLE = re.compile(
     r"CREATE TABLE IF NOT EXISTS (?P<name>\w+) \(\n(?P<body>.*?)\n\)(?P<order>[^;]*);",
     re.DOTALL,
 )
-COLUMN = re.compile(r"^    (?P<name>\w+) (?P<type>\w+), -- (?P<how>key|timestamp|cas)(?:: (?P<doc>.+))?$", re.MULTILINE)
+COLUMN = re.compile(
+    r"^    (?P<name>\w+) (?P<type>\w+), -- (?P<how>key|timestamp|cas)(?:: (?P<doc>.+))?$", re.MULTILINE
+)
 CQL = (SCHEMAS / "tables.cql").read_text("utf-8")
 TABLES = {match["name"]: match for match in TABLE.finditer(CQL)}
 
@@ -31,14 +33,18 @@ def split(names: str) -> tuple[str, ...]:
 def test_every_table_is_a_row_class_and_the_other_way_round():
     assert CQL.count("CREATE TABLE") == len(TABLES)
     assert [row_type.TABLE.name for row_type in ROW_TYPES] == list(TABLES)
-    assert set(ROW_TYPES) == {cls for cls in vars(rows).values() if isinstance(cls, type) and hasattr(cls, "TABLE")}
+    assert set(ROW_TYPES) == {
+        cls for cls in vars(rows).values() if isinstance(cls, type) and hasattr(cls, "TABLE")
+    }
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.TABLE.name)
 def test_columns_are_the_same_in_order_type_and_way_of_writing(row_type):
     body = TABLES[row_type.TABLE.name]["body"]
     columns = list(COLUMN.finditer(body))
-    assert len(columns) == len(body.splitlines()) - 1, "a column without its way of writing, or without its doc"
+    assert len(columns) == len(body.splitlines()) - 1, (
+        "a column without its way of writing, or without its doc"
+    )
     hints = typing.get_type_hints(row_type)
     spec = row_type.TABLE
     expected = []

@@ -16,6 +16,7 @@ from zlib import crc32
 
 from PIL import Image, ImageDraw
 
+from inference.pixels import display_image
 from inference.training.phantoms import SyntheticIdentity, generate, to_dicom
 from runtime.buckets import CLEAN, RESULTS
 from runtime.clock import MICROSECONDS, SystemClock
@@ -292,13 +293,13 @@ def picture(number: int) -> bytes:
 
 def overlay_picture(case: Case) -> bytes:
     """A picture of what a model looked at."""
-    image = Image.new("RGB", (512, 512), (24, 24, 30))
+    image = Image.open(io.BytesIO(display_image(picture(case.number)))).convert("RGB")
     draw = ImageDraw.Draw(image)
     for _, _, box in case.findings:
         if box:
             x, y, width, height = box
-            for step in range(12, 0, -1):
-                draw.ellipse((x - 3 * step, y - 3 * step, x + width + 3 * step, y + height + 3 * step), fill=(20 * (13 - step), 60, 120))  # fmt: skip
+            draw.rectangle((x, y, x + width, y + height), outline=(255, 176, 46), width=3)
+            draw.ellipse((x + 20, y + 20, x + width - 20, y + height - 20), fill=(170, 120, 40))
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
