@@ -12,7 +12,10 @@ MODALITIES: Final = frozenset(
         "AR", "AU", "BI", "BMD", "CD", "CR", "CT", "DG", "DX", "EC", "ECG", "EEG", "EMG", "EOG", "EPS",
         "ES", "FA", "FS", "GM", "HD", "IO", "IVOCT", "IVUS", "KO", "LS", "MG", "MR", "NM", "OAM", "OCT",
         "OP", "OPM", "OPT", "OPV", "OT", "PR", "PT", "PX", "RF", "RG", "RTDOSE", "RTIMAGE", "RTPLAN",
-        "RTRECORD", "RTSTRUCT", "SC", "SEG", "SM", "SMR", "SR", "SRF", "TG", "US", "VA", "XA", "XC",
+        "RTRECORD", "RTSTRUCT", "SC", "SEG", "SM", "SMR", "SR", "SRF", "TG", "US", "VA", "XA", "XC", "ANN", "ASMT",
+        "BDUS", "CFM", "CTPROTOCOL", "DMS", "DOC", "FID", "HC", "KER", "LEN", "M3D", "OPTBSV",
+        "OPTENF", "OSS", "PLAN", "POS", "REG", "RESP", "RTINTENT", "RTSEGANN", "RTRAD", "RWV", "STAIN",
+        "TEXTUREMAP", "XAPROTOCOL",
     }
 )  # fmt: skip
 """PS3.3 §C.7.3.1.1.1."""

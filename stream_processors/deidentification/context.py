@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from stream_processors.deidentification.codes import BODY_PARTS, MODALITIES, PHOTOMETRIC, VIEWS
-from stream_processors.deidentification.reading import text_of, texts_of
+from stream_processors.deidentification.facts import Facts
 from stream_processors.deidentification.values import age_in_years, original_date
 
 UNKNOWN: Final = "unknown"
@@ -58,29 +56,29 @@ class Context:
     """`stat`, `routine` or `unknown`."""
 
 
-def read_context(source: Dataset, transfer_syntax_uid: str) -> Context:
+def read_context(facts: Facts, transfer_syntax_uid: str) -> Context:
     """Read the context off the source, before its dates are shifted and its priority goes."""
     return Context(
-        modality=_listed(source, 0x00080060, MODALITIES),
-        body_part=_listed(source, 0x00180015, BODY_PARTS),
-        view_position=_listed(source, 0x00185101, VIEWS),
-        age_band=age_band(source),
-        patient_sex=_listed(source, 0x00100040, frozenset({"F", "M", "O"})),
-        rows=_count(source, 0x00280010, 0),
-        columns=_count(source, 0x00280011, 0),
-        number_of_frames=_count(source, 0x00280008, 1),
-        photometric_interpretation=_listed(source, 0x00280004, PHOTOMETRIC, ""),
+        modality=_listed(facts, 0x00080060, MODALITIES),
+        body_part=_listed(facts, 0x00180015, BODY_PARTS),
+        view_position=_listed(facts, 0x00185101, VIEWS),
+        age_band=age_band(facts),
+        patient_sex=_listed(facts, 0x00100040, frozenset({"F", "M", "O"})),
+        rows=facts.count(0x00280010, 0),
+        columns=facts.count(0x00280011, 0),
+        number_of_frames=facts.count(0x00280008, 1),
+        photometric_interpretation=_listed(facts, 0x00280004, PHOTOMETRIC, ""),
         transfer_syntax_uid=transfer_syntax_uid,
-        sop_class_uid=text_of(source, 0x00080016),
-        synthetic=text_of(source, 0x00080070) == SYNTHETIC_MANUFACTURER,
-        requested_priority=requested_priority(source),
+        sop_class_uid=facts.text(0x00080016),
+        synthetic=facts.text(0x00080070) == SYNTHETIC_MANUFACTURER,
+        requested_priority=requested_priority(facts),
     )
 
 
-def age_band(source: Dataset) -> str:
+def age_band(facts: Facts) -> str:
     """Band Patient's Age, else the time from birth to study; a contradiction or nothing is `unknown`."""
-    stated = age_in_years(text_of(source, 0x00101010))
-    born, studied = (original_date(text_of(source, tag)) for tag in (0x00100030, 0x00080020))
+    stated = age_in_years(facts.text(0x00101010))
+    born, studied = (original_date(facts.text(tag)) for tag in (0x00100030, 0x00080020))
     reckoned = None
     if born and studied:
         reckoned = (date.fromisoformat(studied) - date.fromisoformat(born)).days / 365.25
@@ -89,20 +87,12 @@ def age_band(source: Dataset) -> str:
     return bands.pop() if len(bands) == 1 else UNKNOWN
 
 
-def requested_priority(source: Dataset) -> str:
-    """Read the ordered priority, at top level or in the first item of Request Attributes Sequence."""
-    places = [source]
-    if 0x00400275 in source:
-        places.extend(source[0x00400275].value or [])
-    found = {PRIORITIES.get(text_of(place, 0x00401003).upper(), UNKNOWN) for place in places}
+def requested_priority(facts: Facts) -> str:
+    """Read the ordered priority, at top level or in Request Attributes Sequence."""
+    found = {PRIORITIES.get(text.upper(), UNKNOWN) for text in facts.priorities()}
     return "stat" if "stat" in found else "routine" if "routine" in found else UNKNOWN
 
 
-def _listed(source: Dataset, tag: int, allowed: frozenset[str], other: str = UNKNOWN) -> str:
-    text = text_of(source, tag).upper()
+def _listed(facts: Facts, tag: int, allowed: frozenset[str], other: str = UNKNOWN) -> str:
+    text = facts.text(tag).upper()
     return text if text in allowed else other
-
-
-def _count(source: Dataset, tag: int, default: int) -> int:
-    texts = texts_of(source, tag)
-    return int(texts[0]) if texts and texts[0].strip().isdecimal() else default

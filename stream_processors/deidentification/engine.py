@@ -1,82 +1,73 @@
-"""De-identify one DICOM file, bytes to bytes.
-
-First depth: the header is parsed and written by pydicom, with the whole file in memory. The public names
-stay when the header is spliced instead (docs/decisions/0003-first-deidentifier.md).
-"""
+"""De-identify one DICOM file: bytes in, a list of buffers out, the pixels untouched and uncopied."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from dataclasses import dataclass
-from io import BytesIO
-from types import MappingProxyType
+import hmac
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
-import pydicom
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.sequence import Sequence
-from pydicom.tag import BaseTag
-from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
-
-from schemas.identifiers import Pseudonyms, is_placeholder_patient_id
-from stream_processors.deidentification import rules
+from schemas.identifiers import Pseudonyms
 from stream_processors.deidentification.context import Context, read_context
-from stream_processors.deidentification.originals import collect, is_instance_uid, is_uid
+from stream_processors.deidentification.encoding import Encoding
+from stream_processors.deidentification.facts import Facts, read_facts
+from stream_processors.deidentification.identity import Identity, is_uid, matcher
+from stream_processors.deidentification.part10 import Part10, read_part10, write_meta
 from stream_processors.deidentification.pixels_at_risk import pixels_at_risk
-from stream_processors.deidentification.profile import (
-    DEFAULT,
-    EDITION,
-    IMPLEMENTATION_VERSION,
-    METHOD,
-    OPTION_MEANINGS,
-    Profile,
-)
-from stream_processors.deidentification.reading import (
-    coded_text,
-    items_of,
-    parse,
-    refusing,
-    registered_type,
-    text_of,
-    texts_of,
-    vr_of,
-)
-from stream_processors.deidentification.refusal import RefusedError
-from stream_processors.deidentification.structure import Layout, read_layout
-from stream_processors.deidentification.values import DUMMIES, dummy_sequence, is_number, kept, shift_date
+from stream_processors.deidentification.profile import DEFAULT, EDITION, METHOD, Profile
+from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
+from stream_processors.deidentification.replacing import Replacing
+from stream_processors.deidentification.report import Report
+from stream_processors.deidentification.table import OPTION_MEANINGS
 from stream_processors.deidentification.verify import Expected, verify
+from stream_processors.deidentification.walker import Edit, Walker
 
-IMPLEMENTATION_CLASS_UID: Final = "2.25.190713946128407210284659315582012370117"
+REQUIRED_UIDS: Final = (0x00080016, 0x00080018)
+"""SOP Class and SOP Instance UID: without them nothing can be written that is a DICOM file."""
 
-PIXEL_TAGS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-
-REQUIRED_UIDS: Final = (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)
-"""SOP Class, SOP Instance, Study and Series Instance UID."""
+FILED_UNDER: Final = (0x0020000D, 0x0020000E)
+"""Study and Series Instance UID: a path or any other text in their place never goes further; a gateway asks for
+them, this library does not."""
 
 UNSUPPORTED_CLASSES: Final = (
     "1.2.840.10008.1.3.10",  # DICOMDIR
     "1.2.840.10008.5.1.4.1.1.9.4.",  # audio
     "1.2.840.10008.5.1.4.1.1.66",  # raw data; not its branch, which is segmentation and its kin
-    "1.2.840.10008.5.1.4.1.1.88.",  # structured reports, key object selections
-    "1.2.840.10008.5.1.4.1.1.104.",  # encapsulated documents
 )
-"""Classes, by prefix, whose content is text, a document, a voice or unknown."""
+"""Classes, by prefix, whose content is a voice or unknown."""
 
 _SEGMENTATION_AND_KIN = "1.2.840.10008.5.1.4.1.1.66."
-_CONTROL = re.compile(r"[\x00-\x1a\x1c-\x1f]")
-"""What no CS, LO or SH may hold (PS3.5 §6.1.3; ESC may stand in LO and SH)."""
+_MARK_RULE = "mark"
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was done, without a value: counts by action, at every depth."""
+class Plan:
+    """What to send: pieces of our own, and ranges of the source to be copied as they are.
 
-    edition: str
-    options: tuple[str, ...]
-    """CID 7050 codes truly carried out."""
-    counts: MappingProxyType[str, int]
+    Parameters
+    ----------
+    pieces
+        In order; `bytes` of ours, or (start, stop) of the source (of the inflated file, when `inflated` is set).
+    """
+
+    pieces: tuple[bytes | tuple[int, int], ...]
+    inflated: bytes | None
+    header_size: int
+    """Bytes of the output before the pixels' value, or all of it."""
+    report: Report
+    context: Context
+    pixels_at_risk: str | None
+    identity: Identity = field(repr=False)
+    days: int = field(repr=False)
+    """The patient's date shift."""
+
+    def buffers(self, source: bytes) -> Iterator[bytes | memoryview]:
+        """Give the output's buffers over a source, without a copy."""
+        view = memoryview(source if self.inflated is None else self.inflated)
+        for piece in self.pieces:
+            yield piece if isinstance(piece, bytes) else view[piece[0] : piece[1]]
 
 
 @dataclass(frozen=True)
@@ -98,17 +89,6 @@ class Deidentified:
     context: Context
     pixels_at_risk: str | None
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Cross a process boundary; a mapping proxy cannot."""
-        report = (self.report.edition, self.report.options, dict(self.report.counts))
-        return _restore, (self.data, report, self.context, self.pixels_at_risk)
-
-
-def _restore(
-    data: bytes, report: tuple[str, tuple[str, ...], dict[str, int]], context: Context, risk: str | None
-) -> Deidentified:
-    return Deidentified(data, Report(report[0], report[1], MappingProxyType(report[2])), context, risk)
-
 
 def deidentify(raw: bytes, pseudonyms: Pseudonyms, profile: Profile = DEFAULT) -> Deidentified:
     """De-identify one Part 10 file. The same bytes and key always give the same bytes.
@@ -118,171 +98,152 @@ def deidentify(raw: bytes, pseudonyms: Pseudonyms, profile: Profile = DEFAULT) -
     RefusedError
         With one of `REASONS`; nothing was produced.
     """
-    layout = read_layout(raw)
-    with refusing("malformed"):
-        source = parse(layout.part10)
-        _require_uids(source)
-        _require_supported(source)
-        originals = collect(source)
-        context = read_context(source, layout.transfer_syntax_uid)
-        risk = pixels_at_risk(source)
-        cleaning = _Cleaning(source, pseudonyms, profile, originals.matcher())
-        cleaning.data_set(source)
-        if risk:
-            _drop_pixels(source)
-        _mark(source, profile)
-        data = _written(source, layout)
-    expected = Expected(originals, frozenset(cleaning.dates), frozenset(cleaning.patient_ids), bool(risk))
-    with refusing("verification-failed"):
-        verify(data, profile, expected)
-    report = Report(EDITION, profile.codes, MappingProxyType(dict(sorted(cleaning.counts.items()))))
-    return Deidentified(data, report, context, risk)
+    made = plan(raw, len(raw), pseudonyms, profile)
+    data = b"".join(made.buffers(raw))
+    if data != raw or not made.report.own_output:
+        verify(data, profile, Expected(made.identity, made.days, bool(made.pixels_at_risk)))
+    return Deidentified(data, made.report, made.context, made.pixels_at_risk)
 
 
-def _require_uids(source: Dataset) -> None:
-    """Refuse what cannot be named; a path or any other text in place of a UID never goes further."""
-    for tag in REQUIRED_UIDS:
-        uid = text_of(source, tag)
-        if not uid:
-            raise RefusedError("missing-uids")
-        if not is_uid(uid):
-            raise RefusedError("invalid-uids")
+def plan(head: bytes, size: int, pseudonyms: Pseudonyms, profile: Profile = DEFAULT) -> Plan:
+    """Decide about a file from its first bytes; what lies behind them is copied as it is, or cut.
+
+    Parameters
+    ----------
+    head
+        The file's first bytes, at least up to its pixels; all of it when it is deflated or its pixels are
+        encapsulated.
+    size
+        Bytes of the whole file.
+
+    Raises
+    ------
+    MoreNeededError
+        When the header does not end within `head`; it says how much to read.
+    RefusedError
+        With one of `REASONS`.
+    """
+    try:
+        return _plan(read_part10(head, size), pseudonyms, profile, head)
+    except struct.error:
+        raise (MoreNeededError(size) if len(head) < size else RefusedError("truncated")) from None
 
 
-def _require_supported(source: Dataset) -> None:
-    sop_class = text_of(source, 0x00080016)
+def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, head: bytes) -> Plan:
+    at, encoding = source.data_set_at, source.encoding
+    replacing = Replacing(pseudonyms, profile, "", "", b"")
+    walker = Walker(source.raw, source.size, profile, replacing)
+    facts = read_facts(walker, encoding, at)
+    _require(facts)
+    context, risk = read_context(facts, source.transfer_syntax_uid), pixels_at_risk(facts)
+    issuer, patient_id, study = (facts.text(tag) for tag in (0x00100021, 0x00100020, 0x0020000D))
+    patient = pseudonyms.patient_key_for(issuer, patient_id, study or facts.text(0x00080018))
+    replacing = Replacing(pseudonyms, profile, patient, issuer, facts.values.get(0x00080005, b""))
+    walker, end = _walked(source, profile, replacing)
+    edits = _with_marks(walker.edits, facts, encoding, profile)
+    if risk and walker.pixels_at >= 0:
+        edits.append(Edit(walker.pixels_at, end, b"", (), 0x7FE00010, "withhold"))
+    ours = _own_pieces(source, walker, facts, end, pseudonyms, profile)
+    report = Report.of(EDITION, profile.codes, edits, ours is not None)
+    inflated = None if source.raw is head else source.raw
+    if ours is not None:
+        return Plan(ours, inflated, source.size, report, context, risk, walker.identity, replacing.days)
+    pixels_from = end if risk or walker.pixels_at < 0 else walker.pixels_value_at
+    pieces, header_size = _pieces(source, edits, facts, end, pixels_from, pseudonyms, profile)
+    return Plan(pieces, inflated, header_size, report, context, risk, walker.identity, replacing.days)
+
+
+def _walked(source: Part10, profile: Profile, replacing: Replacing) -> tuple[Walker, int]:
+    """Walk; and walk again, with the patient's words, when one of them stands in a text that stays."""
+    walker = Walker(source.raw, source.size, profile, replacing)
+    end = walker.data_set(source.encoding, source.data_set_at, source.size)
+    pattern = walker.identity.found_in(walker.texts + walker.numbers)
+    if pattern is not None:
+        replacing.pattern = matcher(walker.identity.sought())
+        walker = Walker(source.raw, source.size, profile, replacing)
+        end = walker.data_set(source.encoding, source.data_set_at, source.size)
+    if end != source.size and walker.pixels_at < 0:  # a delimiter that delimits nothing
+        raise RefusedError("malformed")
+    return walker, end
+
+
+def _require(facts: Facts) -> None:
+    """Refuse what cannot be named, and classes whose content is a voice or unknown."""
+    sop_class = facts.text(0x00080016)
     if sop_class.startswith(UNSUPPORTED_CLASSES) and not sop_class.startswith(_SEGMENTATION_AND_KIN):
         raise RefusedError("unsupported-content")
+    if not all(facts.text(tag) for tag in REQUIRED_UIDS):
+        raise RefusedError("missing-uids")
+    uids = [facts.text(tag) for tag in (*REQUIRED_UIDS, *FILED_UNDER)]
+    if not all(is_uid(uid) for uid in uids if uid):
+        raise RefusedError("invalid-uids")
 
 
-class _Cleaning:
-    """The state of one file's de-identification: who it is about, and what was done so far."""
-
-    def __init__(
-        self, source: Dataset, pseudonyms: Pseudonyms, profile: Profile, identity: re.Pattern[str] | None
-    ) -> None:
-        self.pseudonyms = pseudonyms
-        self.profile = profile
-        self.identity = identity
-        self.issuer = text_of(source, 0x00100021)
-        study_uid, patient_id = text_of(source, 0x0020000D), text_of(source, 0x00100020)
-        self.patient = pseudonyms.patient_key_for(self.issuer, patient_id, study_uid)
-        self.days = pseudonyms.date_shift_days(self.patient)
-        self.counts: Counter[str] = Counter()
-        self.dates: set[str] = set()
-        self.patient_ids: set[str] = set()
-
-    def data_set(self, data_set: Dataset) -> None:
-        for tag, item in items_of(data_set):
-            vr = vr_of(item)
-            action = rules.rule(self.profile, int(tag), vr)
-            self._apply(data_set, tag, vr, action)
-
-    def _apply(self, data_set: Dataset, tag: BaseTag, vr: str, action: str) -> None:
-        if action == rules.PASS:
-            return
-        self.counts[action] += 1
-        if action == rules.REMOVE:
-            del data_set[tag]
-        elif action == rules.CLEAN_ITEMS:
-            for item in data_set[tag].value:
-                self.data_set(item)
-        elif vr == "SQ":
-            data_set[tag].value = dummy_sequence(int(tag)) if action == rules.DUMMY else Sequence()
-        else:
-            self._replace(data_set, tag, vr, action)
-
-    def _replace(self, data_set: Dataset, tag: BaseTag, vr: str, action: str) -> None:
-        """Write what an action makes of a value; a text that stays as it is is not touched."""
-        if action == rules.EMPTY:
-            data_set[tag].value = None
-            return
-        if action == rules.NUMBER:
-            if not is_number(coded_text(data_set.get_item(tag))):
-                data_set[tag] = DataElement(tag, vr, None)
-            return
-        if action == rules.DUMMY and vr != "UI":
-            data_set[tag].value = self._dummy(data_set, tag, vr)
-            return
-        before = texts_of(data_set, tag)
-        after = [self._text(int(tag), vr, action, text) for text in before]
-        if after != before:
-            data_set[tag].value = after if len(after) > 1 and any(after) else after[0] or None
-
-    def _text(self, tag: int, vr: str, action: str, text: str) -> str:
-        if action in (rules.NEW_UID, rules.MAP_UID, rules.DUMMY):
-            return self._uid(tag, text, action)
-        if action == rules.SHIFT:
-            shifted = shift_date(text, self.days)
-            self.dates.add(shifted)
-            return shifted
-        if action == rules.KEEP:
-            return kept(tag, vr, text)
-        return "" if self._is_suspect(text) else text
-
-    def _is_suspect(self, text: str) -> bool:
-        """Whether a short text names the patient, or holds what only a wrong length could put there."""
-        if _CONTROL.search(text.strip("\0")):
-            return True
-        return self.identity is not None and self.identity.search(text) is not None
-
-    def _uid(self, tag: int, uid: str, action: str) -> str:
-        """Rename a UID that names something of the patient; registered ones (PS3.6 Annex A) stay."""
-        if not uid or (action == rules.MAP_UID and not is_instance_uid(tag, uid)):
-            return uid
-        return uid if registered_type(uid) else self.pseudonyms.uid(uid)
-
-    def _dummy(self, data_set: Dataset, tag: BaseTag, vr: str) -> object:
-        """Give a dummy value; for Patient ID the pseudonym, so that clean objects stay together."""
-        if int(tag) != 0x00100020:
-            return DUMMIES.get(vr, "")
-        patient_id = text_of(data_set, int(tag))
-        if is_placeholder_patient_id(patient_id):
-            pseudonym = self.pseudonyms.patient_id("", self.patient)
-        else:
-            pseudonym = self.pseudonyms.patient_id(self.issuer, patient_id)
-        self.patient_ids.add(pseudonym)
-        return pseudonym
-
-
-def _drop_pixels(data_set: Dataset) -> None:
-    for tag in PIXEL_TAGS:
-        if tag in data_set:
-            del data_set[tag]
-
-
-def _mark(data_set: Dataset, profile: Profile) -> None:
+def _with_marks(edits: list[Edit], facts: Facts, encoding: Encoding, profile: Profile) -> list[Edit]:
     """Say what was done (PS3.15 §E.1.1): only codes of options that were carried out."""
-    data_set.PatientIdentityRemoved = "YES"
-    data_set.DeidentificationMethod = METHOD
-    data_set.DeidentificationMethodCodeSequence = Sequence([_code(code) for code in profile.codes])
-    data_set.LongitudinalTemporalInformationModified = "MODIFIED"
-
-
-def _code(code: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "DCM", OPTION_MEANINGS[code][:64]
-    return item
-
-
-def _written(data_set: FileDataset, layout: Layout) -> bytes:
-    """Write a Part 10 file with a file meta group and preamble of our own."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID = UID(text_of(data_set, 0x00080016))
-    meta.MediaStorageSOPInstanceUID = UID(text_of(data_set, 0x00080018))
-    meta.TransferSyntaxUID = UID(layout.transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    data_set.file_meta = meta
-    data_set.preamble = b"\0" * 128
-    written = BytesIO()
-    syntax = layout.transfer_syntax_uid
-    pydicom.dcmwrite(
-        written,
-        data_set,
-        implicit_vr=syntax == ImplicitVRLittleEndian,
-        little_endian=syntax != ExplicitVRBigEndian,
-        enforce_file_format=True,
+    element = encoding.element
+    codes = b"".join(
+        encoding.item(
+            element(0x00080100, "SH", code.encode("ascii"))
+            + element(0x00080102, "SH", b"DCM")
+            + element(0x00080104, "LO", OPTION_MEANINGS[code].encode("ascii")[:64])
+        )
+        for code in profile.codes
     )
-    return written.getvalue()
+    marks = (
+        element(0x00120062, "CS", b"YES")
+        + element(0x00120063, "LO", METHOD.encode("ascii"))
+        + element(0x00120064, "SQ", codes)
+    )
+    temporal = element(0x00280303, "CS", b"MODIFIED" if profile.shifts_dates else b"REMOVED")
+    ours = [
+        Edit(facts.marks_at, facts.marks_at, marks, (), 0x00120062, _MARK_RULE),
+        Edit(facts.temporal_at, facts.temporal_at, temporal, (), 0x00280303, _MARK_RULE),
+    ]
+    return sorted(ours + edits, key=attrgetter("start"))
+
+
+def _pieces(
+    source: Part10, edits: list[Edit], facts: Facts, end: int, pixels_from: int,
+    pseudonyms: Pseudonyms, profile: Profile,
+) -> tuple[tuple[bytes | tuple[int, int], ...], int]:  # fmt: skip
+    """Splice: the untouched slices between the edits, and behind them the pixels as one range."""
+    parts, at = [], source.data_set_at
+    for edit in edits:
+        if edit.start > at:
+            parts.append(source.raw[at : edit.start])
+        parts.append(edit.replacement)
+        at = max(at, edit.stop)
+    parts.append(source.raw[at:pixels_from])
+    header = b"".join(parts)
+    tail = end - max(at, pixels_from)
+    instance = pseudonyms.uid(facts.text(0x00080018))
+    if profile.keeps_uids:
+        instance = facts.text(0x00080018)
+    seal = _seal(pseudonyms, profile, source.transfer_syntax_uid, header, tail)
+    meta = write_meta(facts.text(0x00080016), instance, source.transfer_syntax_uid, seal)
+    pieces: tuple[bytes | tuple[int, int], ...] = (meta, header)
+    if tail > 0:
+        pieces += ((pixels_from, end),)
+    return pieces, len(meta) + len(header)
+
+
+def _own_pieces(
+    source: Part10, walker: Walker, facts: Facts, end: int, pseudonyms: Pseudonyms, profile: Profile
+) -> tuple[tuple[int, int], ...] | None:
+    """Recognise our own output, whole, by the keyed authenticator over its header and by nothing else."""
+    if len(source.authenticator) != 32 or end != source.size:
+        return None
+    pixels_from = walker.pixels_value_at if walker.pixels_at >= 0 else end
+    header = source.raw[source.data_set_at : pixels_from]
+    seal = _seal(pseudonyms, profile, source.transfer_syntax_uid, header, end - pixels_from)
+    if not hmac.compare_digest(seal, source.authenticator):
+        return None
+    meta = write_meta(facts.text(0x00080016), facts.text(0x00080018), source.transfer_syntax_uid, seal)
+    return ((0, source.size),) if source.raw[: source.data_set_at] == meta else None
+
+
+def _seal(pseudonyms: Pseudonyms, profile: Profile, syntax: str, header: bytes, tail: int) -> bytes:
+    """Authenticate a header under a profile, with the syntax and the length of what follows it."""
+    bound = f"{METHOD}/{','.join(profile.codes)}/{syntax}/{tail}\n".encode("ascii")
+    return bytes.fromhex(pseudonyms.authenticator(bound + header))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydicom.dataset import Dataset
-
-from stream_processors.deidentification.reading import text_of
+from stream_processors.deidentification.facts import Facts
 
 BURNED_IN: Final = "burned-in-annotation"
 ULTRASOUND: Final = "ultrasound"
@@ -18,18 +16,18 @@ _ULTRASOUND_CLASSES = tuple(
 _CAPTURE_CLASS = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def pixels_at_risk(data_set: Dataset) -> str | None:
+def pixels_at_risk(facts: Facts) -> str | None:
     """Say why the pixels may carry text; None when nothing speaks for it.
 
     Burned In Annotation "NO" clears nothing: devices write it onto images full of text. It only ever adds
     a reason.
     """
-    if text_of(data_set, 0x00280301).upper() == "YES":
+    if facts.text(0x00280301).upper() == "YES":
         return BURNED_IN
-    sop_class, modality = text_of(data_set, 0x00080016), text_of(data_set, 0x00080060).upper()
+    sop_class, modality = facts.text(0x00080016), facts.text(0x00080060).upper()
     if modality in ("US", "IVUS") or sop_class in _ULTRASOUND_CLASSES:
         return ULTRASOUND
     captured = sop_class == _CAPTURE_CLASS or sop_class.startswith(_CAPTURE_CLASS + ".")
-    if captured or modality in ("OT", "SC") or text_of(data_set, 0x00080064):
+    if captured or modality in ("OT", "SC") or facts.text(0x00080064):
         return SECONDARY_CAPTURE
     return None

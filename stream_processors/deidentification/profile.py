@@ -1,30 +1,27 @@
-"""Table E.1-1 of PS3.15 as data, and the action that a choice of options gives each attribute."""
+"""A profile is a choice of option columns; from it follows the action for each attribute."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from pydicom.datadict import dictionary_VR
+from stream_processors.deidentification.table import (
+    BASIC,
+    CLEAN_DESCRIPTORS,
+    MODIFIED_DATES,
+    OPTION_MEANINGS,
+    PATIENT_CHARACTERISTICS,
+    RETAIN_UIDS,
+    SAFE_PRIVATE,
+    Row,
+    basic_action,
+    load_table,
+    resolve,
+)
 
 EDITION: Final = "2024b"
 """Edition of the table, written into (0012,0063) of every output; a test holds it to the data."""
-
-BASIC: Final = "113100"
-MODIFIED_DATES: Final = "113107"
-PATIENT_CHARACTERISTICS: Final = "113108"
-
-OPTION_MEANINGS: Final = MappingProxyType(
-    {
-        BASIC: "Basic Application Confidentiality Profile",
-        MODIFIED_DATES: "Retain Longitudinal Temporal Information Modified Dates Option",
-        PATIENT_CHARACTERISTICS: "Retain Patient Characteristics Option",
-    }
-)
-"""The options that the engine can truly carry out, with their code meanings (PS3.16 CID 7050)."""
 
 METHOD: Final = f"Radstream, PS3.15 Table E.1-1 {EDITION}"
 """(0012,0063), LO: what was done, with the edition of the table."""
@@ -35,53 +32,11 @@ IMPLEMENTATION_VERSION: Final = "RADSTREAM"
 OWN_WORDS: Final = frozenset(" ".join((METHOD, *OPTION_MEANINGS.values())).replace(",", "").lower().split())
 """Words that every output holds: a patient who bears one of them as a name is not found by it."""
 
-_RIGHTMOST_IS_ALWAYS_VALID: Final = MappingProxyType({"U*": "U"})
-
-PRIVATE_ROW: Final = "private"
 CURVE_GROUPS: Final = 0x5000
 OVERLAY_GROUPS: Final = 0x6000
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of Table E.1-1; `options` maps a CID 7050 code to K (keep) or C (clean)."""
-
-    tag: str
-    keyword: str
-    basic: str
-    options: MappingProxyType[str, str]
-
-
-def load_table() -> tuple[str, tuple[Row, ...]]:
-    """Read the table: its header line, which names the edition, and its rows."""
-    text = files(__package__).joinpath("table_e1_1.csv").read_text("utf-8")
-    header, _, body = text.partition("\n")
-    rows = []
-    for line in csv.DictReader(body.splitlines()):
-        options = {code: action for code, action in line.items() if code.isdigit() and action}
-        rows.append(Row(line["tag"], line["keyword"], line["basic"], MappingProxyType(options)))
-    return header, tuple(rows)
-
-
-def resolve(row: Row, options: frozenset[str]) -> str:
-    """Choose the one action of a row: X remove, Z empty, D dummy, U new UID, K keep, C shift the date.
-
-    Of a compound action the rightmost is taken (X/Z: Z; X/D, Z/D, X/Z/D: D; X/Z/U*: U). The table's
-    compounds depend on the attribute's type in its IOD (PS3.15 §E.3), and the rightmost is the one that
-    keeps an object valid whatever the type, so no IOD needs to be known. Of the options only what can be
-    done without reading free text counts: K, and C for dates. A time of day (TM) and a time zone take their
-    basic action.
-    """
-    chosen = {code: action for code, action in row.options.items() if code in options}
-    if "K" in chosen.values():
-        return "K"
-    if chosen.get(MODIFIED_DATES) == "C" and dictionary_VR(int(row.tag, 16)) in ("DA", "DT"):
-        return "C"
-    last = row.basic.rsplit("/", 1)[-1]
-    return _RIGHTMOST_IS_ALWAYS_VALID.get(last, last)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Profile:
     """The Basic Profile with some options.
 
@@ -89,6 +44,8 @@ class Profile:
     ----------
     options
         CID 7050 codes beside 113100.
+    rows
+        The table; given only to try rows of a coming edition.
 
     Raises
     ------
@@ -97,37 +54,80 @@ class Profile:
     """
 
     options: frozenset[str]
+    rows: tuple[Row, ...] = field(default=load_table()[1], repr=False, compare=False)
     actions: MappingProxyType[int, str] = field(init=False, repr=False, compare=False)
+    basics: MappingProxyType[int, str] = field(init=False, repr=False, compare=False)
+    patterns: tuple[tuple[Row, str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "options", self.options - {BASIC})
         unknown = self.options - OPTION_MEANINGS.keys()
         if unknown:
             raise ValueError(f"options not offered: {', '.join(sorted(unknown))}")
-        plain = {int(row.tag, 16): resolve(row, self.options) for row in _ROWS if _is_plain(row)}
-        object.__setattr__(self, "actions", MappingProxyType(plain))
+        plain = [row for row in self.rows if not row.is_pattern]
+        actions = {int(row.tag, 16): resolve(row, self.options) for row in plain}
+        basics = {int(row.tag, 16): basic_action(row) for row in plain}
+        patterns = tuple((row, resolve(row, self.options)) for row in self.rows if row.is_pattern)
+        object.__setattr__(self, "actions", MappingProxyType(actions))
+        object.__setattr__(self, "basics", MappingProxyType(basics))
+        object.__setattr__(self, "patterns", patterns)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross a process boundary; mapping proxies, and thus rows of one's own, cannot."""
+        if self.rows is not load_table()[1]:
+            raise TypeError("a profile with rows of its own stays in its process")
+        return Profile, (self.options,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Profile) and self.options == other.options and self.rows is other.rows
+
+    def __hash__(self) -> int:
+        return hash(self.options)
 
     @property
     def codes(self) -> tuple[str, ...]:
         """The CID 7050 codes of what is done, for (0012,0064)."""
         return tuple(sorted({BASIC} | self.options))
 
+    @property
+    def shifts_dates(self) -> bool:
+        """Whether dates are shifted; else they go."""
+        return MODIFIED_DATES in self.options
+
+    @property
+    def keeps_uids(self) -> bool:
+        """Whether UIDs stay as they are."""
+        return RETAIN_UIDS in self.options
+
+    @property
+    def keeps_safe_private(self) -> bool:
+        """Whether private attributes known to be safe stay."""
+        return SAFE_PRIVATE in self.options
+
+    @property
+    def cleans_descriptors(self) -> bool:
+        """Whether free text is cleaned; else it goes."""
+        return CLEAN_DESCRIPTORS in self.options
+
     def action(self, tag: int) -> str:
         """Give the action for a tag, "" where the table says nothing of it.
 
         The repeating groups of curves (50xx) and overlays (60xx) go whole: once their data is removed
-        (the table's rows), a label or a description of nothing is only a place for text.
+        (the table's rows), a label or a description of nothing is only a place for text. Private attributes
+        go; those known to be safe are told apart by their creator, which a tag does not tell.
         """
         group = tag >> 16
         if group & 1 or group & 0xFF00 in (CURVE_GROUPS, OVERLAY_GROUPS):
             return "X"
-        return self.actions.get(tag, "")
+        found = self.actions.get(tag)
+        if found is None:
+            found = next((action for row, action in self.patterns if row.matches(tag)), "")
+        return found
+
+    def basic(self, tag: int) -> str:
+        """Give the action of the Basic Profile alone: what is done where an option's does not fit the VR."""
+        return self.basics.get(tag, "X")
 
 
-def _is_plain(row: Row) -> bool:
-    return row.tag != PRIVATE_ROW and "x" not in row.tag
-
-
-_ROWS: Final = load_table()[1]
-
-DEFAULT: Final = Profile(frozenset({MODIFIED_DATES, PATIENT_CHARACTERISTICS}))
-"""For AI: intervals and the patient's age, sex and size survive, all free text goes."""
+DEFAULT: Final = Profile(frozenset({MODIFIED_DATES, PATIENT_CHARACTERISTICS, CLEAN_DESCRIPTORS}))
+"""For AI: intervals and the patient's age, sex and size survive, and of free text what is no identity."""

@@ -9,11 +9,12 @@ REASONS: Final = frozenset(
         "not-dicom",  # no "DICM" prefix at byte 128 (PS3.10 §7.1)
         "truncated",  # an element claims more bytes than the file has, or a sequence never ends
         "malformed",  # the data set cannot be walked or decoded
-        "too-large",  # inflates or nests beyond the limits of `structure`
+        "too-large",  # inflates or nests beyond the limits of the walker
+        "deadline",  # the walk took longer than any real file needs
         "missing-uids",  # no SOP Class, Study, Series or SOP Instance UID
         "invalid-uids",  # one of those is no UID (PS3.5 §9.1), for example a path
         "unsupported-transfer-syntax",  # unknown or private
-        "unsupported-content",  # a class whose content is text or a document: SR, encapsulated document, ...
+        "unsupported-content",  # a class whose content is a voice or unknown: audio, raw data, DICOMDIR
         "verification-failed",  # the output was read again and was not clean
     }
 )
@@ -33,3 +34,17 @@ class RefusedError(Exception):
             raise ValueError(f"{reason!r} is no documented reason")
         super().__init__(reason)
         self.reason = reason
+
+
+class MoreNeededError(Exception):
+    """The head that was given ends before the header does.
+
+    Parameters
+    ----------
+    size
+        Bytes from the start of the file that are needed at least.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"needs {size} bytes")
+        self.size = size

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
-
 from stream_processors.deidentification.codes import ALLOWED
+from stream_processors.deidentification.dictionary import every_vr_of, keyword_of, vr_of
 from stream_processors.deidentification.profile import Profile
 
 TEXT_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
-FREE_TEXT_VRS: Final = frozenset({"AE", "LT", "PN", "ST", "TM", "UC", "UR", "UT"})
-"""Emptied where the table says nothing: prose, names, addresses of nodes and times of day."""
-
+PROSE_VRS: Final = frozenset({"LT", "ST", "UC", "UT"})
 SHORT_TEXT_VRS: Final = frozenset({"CS", "LO", "SH"})
+READABLE_VRS: Final = PROSE_VRS | SHORT_TEXT_VRS
+"""Text that can be read and cleaned; names, nodes' titles and addresses cannot."""
 NUMBER_VRS: Final = frozenset({"DS", "IS"})
 
-CODED_LONG_TEXT: Final = frozenset({0x00080119, 0x00080120})
-"""Long Code Value and URN Code Value: codes by definition, kept."""
+CODE_VALUES: Final = frozenset(
+    {
+        0x00080100,  # Code Value
+        0x00080103,  # Coding Scheme Version
+        0x00080119,  # Long Code Value
+        0x00080120,  # URN Code Value
+        0x00181019,  # Secondary Capture Device Software Versions
+        0x00181020,  # Software Versions
+    }
+)
+"""Codes and versions: long numbers are what they are made of."""
 
 ALWAYS_REMOVED: Final = frozenset(
     {
@@ -30,29 +38,87 @@ ALWAYS_REMOVED: Final = frozenset(
     }
 )
 
-REMOVE, EMPTY, DUMMY, NEW_UID, KEEP, SHIFT = "X", "Z", "D", "U", "K", "C"
-CLEAN_ITEMS, MAP_UID, SCRUB, NUMBER, PASS = "items", "map-uid", "scrub", "number", "pass"
+FIRST_GROUP: Final = 0x0004
+"""Groups below are those of commands and file meta: none belongs in a data set."""
+
+_CLASS_KEYWORDS: Final = (
+    "ClassUID",
+    "ClassesInStudy",
+    "ClassesInSeries",
+    "ClassesSupported",
+    "TransferSyntaxUID",
+)
+_VOCABULARY_UIDS: Final = frozenset(
+    {"CodingSchemeUID", "ContextUID", "MappingResourceUID", "ContextGroupExtensionCreatorUID"}
+)
+
+REMOVE, EMPTY, DUMMY, NEW_UID, KEEP, SHIFT = "remove", "empty", "dummy", "new-uid", "keep", "shift-date"
+CLEAN_ITEMS, MAP_UID, SCRUB, CLEAN, NUMBER, AGE, PASS, CODE, HOLD = (
+    "items", "map-uid", "scrub", "clean-text", "number", "cap-age", "pass", "code", "hold",
+)  # fmt: skip
+"""KEEP holds a patient's characteristic to its code list; HOLD keeps a text as long as it names no patient;
+SCRUB empties a short text that is no vocabulary; CLEAN takes the words that are none out of a text."""
+
+_BY_VR: Final = {
+    **dict.fromkeys(("AE", "PN", "TM", "UR"), EMPTY),
+    **dict.fromkeys(SHORT_TEXT_VRS, SCRUB),
+    **dict.fromkeys(NUMBER_VRS, NUMBER),
+    "AS": AGE,
+    "SQ": CLEAN_ITEMS,
+}
+"""What the table does not list, by its VR; numbers, bytes and the like pass."""
+
+_TABLE: Final = {"X": REMOVE, "Z": EMPTY, "D": DUMMY, "U": NEW_UID}
 
 
 def rule(profile: Profile, tag: int, vr: str) -> str:
-    """Decide by tag and VR alone.
+    """Decide by tag and VR alone; `vr` is the coded one, the dictionary's where none is coded.
 
     Group lengths, private and unknown attributes go, as does a text VR on an attribute that the dictionary
-    knows as binary or number: a place where nobody looks for text.
+    knows as binary or number: a place where nobody looks for text. A row of the table counts even where the
+    dictionary does not know its attribute yet.
     """
-    if tag & 0xFFFF == 0 or tag in ALWAYS_REMOVED:
+    if tag & 0xFFFF == 0 or tag in ALWAYS_REMOVED or tag >> 16 < FIRST_GROUP:
         return REMOVE
-    action = profile.action(tag)
-    if action == REMOVE or not dictionary_has_tag(tag) or vr in ("", "UN"):
+    action, known = profile.action(tag), every_vr_of(tag)
+    if vr == "UN":
+        vr = vr_of(tag)
+    if action == "X" or vr in ("", "UN") or not (known or action):
         return REMOVE
-    known = dictionary_VR(tag)
-    if vr != known and _misplaced(vr, known):
+    if known and vr != known and _misplaced(vr, known):
         return REMOVE
-    if action == SHIFT:
-        return SHIFT
+    return _by_table(profile, tag, vr, action) if action else _default(profile, tag, vr)
+
+
+def is_class_uid(tag: int) -> bool:
+    """Whether an attribute names a class, a syntax or a vocabulary and no instance."""
+    keyword = keyword_of(tag)
+    return keyword.endswith(_CLASS_KEYWORDS) or keyword in _VOCABULARY_UIDS
+
+
+def _by_table(profile: Profile, tag: int, vr: str, action: str) -> str:
+    if action == "C":
+        return SHIFT if vr in ("DA", "DT") else _TABLE[profile.basic(tag)]
+    if action == "T":
+        if vr == "SQ":
+            return CLEAN_ITEMS
+        return CLEAN if vr in READABLE_VRS else _TABLE[profile.basic(tag)]
+    if action == "K":
+        return _kept(tag, vr)
     if vr == "SQ":
-        return action if action in (EMPTY, DUMMY) else CLEAN_ITEMS
-    return action or _default(tag, vr)
+        return {"Z": EMPTY, "D": DUMMY}.get(action, CLEAN_ITEMS)
+    return _TABLE[action]
+
+
+def _kept(tag: int, vr: str) -> str:
+    """An option keeps it: sequences are read on, texts must not name the patient, characteristics are coded."""
+    if vr == "SQ":
+        return CLEAN_ITEMS
+    if vr == "AS" or tag in ALLOWED or (tag >> 16 == 0x0010 and vr in NUMBER_VRS):
+        return KEEP
+    if tag >> 16 == 0x0010 and vr in READABLE_VRS:
+        return CLEAN
+    return HOLD if vr in TEXT_VRS else PASS
 
 
 def _misplaced(vr: str, known: str) -> bool:
@@ -60,13 +126,15 @@ def _misplaced(vr: str, known: str) -> bool:
     return vr not in known and (vr == "SQ" or known == "SQ" or (vr in TEXT_VRS) != (known in TEXT_VRS))
 
 
-def _default(tag: int, vr: str) -> str:
-    if vr in FREE_TEXT_VRS and tag not in CODED_LONG_TEXT:
-        return EMPTY
+def _default(profile: Profile, tag: int, vr: str) -> str:
+    if tag in CODE_VALUES:
+        return CODE
+    if tag in ALLOWED:
+        return KEEP
     if vr in ("DA", "DT"):
-        return SHIFT
+        return SHIFT if profile.shifts_dates else EMPTY
     if vr == "UI":
-        return MAP_UID
-    if vr in SHORT_TEXT_VRS:
-        return KEEP if tag in ALLOWED else SCRUB
-    return NUMBER if vr in NUMBER_VRS else PASS
+        return PASS if profile.keeps_uids else MAP_UID
+    if vr in PROSE_VRS:
+        return CLEAN if profile.cleans_descriptors else EMPTY
+    return _BY_VR.get(vr, PASS)

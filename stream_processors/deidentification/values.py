@@ -1,16 +1,15 @@
-"""What replaces a value: dummies, shifted dates, capped ages. Pure functions over text."""
+"""What replaces a value: dummies, shifted dates, capped ages. Pure functions over text and bytes."""
 
 from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-
 from stream_processors.deidentification.codes import ALLOWED
+from stream_processors.deidentification.encoding import Encoding
 
 REMOVED: Final = "REMOVED"
 """The dummy of text VRs; 7 characters, so valid in CS, SH and AE (16) too."""
@@ -36,27 +35,39 @@ DUMMIES: Final = MappingProxyType(
 )
 """Valid values that stand for "there was one" (PS3.15 §E.3.1: non-zero length, consistent with the VR)."""
 
+ENCAPSULATED_DOCUMENT: Final = 0x00420011
+
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _NUMBER = re.compile(r"[ 0-9+\-.eE\\]*")
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _ACR_NEMA_DATE = re.compile(r"(\d{4})\.(\d\d)\.(\d\d)")
 
-
-def dummy_sequence(tag: int) -> Sequence:
-    """Give a sequence of one item, so that a Type 1 sequence stays valid.
-
-    Sequences of codes get a code that says that the value was removed, others an item without attributes.
-    """
-    item = Dataset()
-    if tag in _CODE_SEQUENCES:
-        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = REMOVED, "99RADSTREAM", "Removed"
-    return Sequence([item])
-
-
 _CODE_SEQUENCES: Final = frozenset({0x00080082, 0x00401101, 0x0040A088})
 """Institution Code, Person Identification Code and Verifying Observer Identification Code Sequence."""
 
 
+def dummy(tag: int, vr: str, encoding: Encoding) -> bytes:
+    """Give the coded dummy of a VR; for a sequence one item, so that a Type 1 sequence stays valid.
+
+    Sequences of codes get a code that says that the value was removed, others an item without attributes.
+    """
+    if vr == "SQ":
+        return encoding.item(_removed_code(encoding) if tag in _CODE_SEQUENCES else b"")
+    value = DUMMIES[vr]
+    if isinstance(value, bytes):
+        return value
+    return encoding.number(vr, value) if isinstance(value, int) else str(value).encode("ascii")
+
+
+def _removed_code(encoding: Encoding) -> bytes:
+    return (
+        encoding.element(0x00080100, "SH", b"REMOVED")
+        + encoding.element(0x00080102, "SH", b"99RADSTREAM")
+        + encoding.element(0x00080104, "LO", b"Removed")
+    )
+
+
+@lru_cache(maxsize=256)
 def shift_date(text: str, days: int) -> str:
     """Shift a DA or DT value by whole days; "" when it holds no full date.
 

@@ -1,39 +1,40 @@
 """A second, independent look at the output: it reads the bytes again and believes nothing of the engine.
 
-It shares the table with the engine, but not its decisions: each element is held against what the profile
-asks to be there at the end, and the header's bytes are searched for what the source said of the patient.
+It shares the table and the vocabulary with the engine, but neither its reading nor its decisions: each
+element is held against what the profile asks to be there at the end, and the header's bytes are searched
+for what the source said of the patient.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-from pydicom.datadict import dictionary_has_tag
-from pydicom.dataset import Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
-from stream_processors.deidentification.originals import Originals, is_instance_uid
+from stream_processors.deidentification.codes import ALLOWED
+from stream_processors.deidentification.descriptors import cleaned, is_harmless
+from stream_processors.deidentification.dictionary import registered_type, vr_of
+from stream_processors.deidentification.identity import Identity, is_instance_uid
 from stream_processors.deidentification.profile import EDITION, Profile
-from stream_processors.deidentification.reading import (
-    items_of,
-    parse,
-    registered_type,
-    text_of,
-    texts_of,
-    vr_of,
-)
 from stream_processors.deidentification.refusal import RefusedError
-from stream_processors.deidentification.structure import read_layout
-from stream_processors.deidentification.values import DUMMIES, dummy_sequence, kept
+from stream_processors.deidentification.rules import CODE_VALUES
+from stream_processors.deidentification.second_reader import Element, Reading, read_again
+from stream_processors.deidentification.table import safe_private
+from stream_processors.deidentification.values import DUMMIES, DUMMY_DATE, is_number, kept, shift_date
 
 META_TAGS: Final = frozenset(
-    {0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013}
-)
-"""All that a clean file meta group holds."""
+    {
+        0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013, 0x00020100,
+        0x00020102,
+    }
+)  # fmt: skip
+"""All that a clean file meta group holds; the last two are the authenticator."""
 
-SPOKEN_VRS: Final = frozenset({"DA", "DT", "LT", "PN", "ST", "TM", "UI", "UT"})
-"""Held to something even where the table says nothing of an attribute; the bytes of all others are searched."""
+MARKS: Final = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280303})
 
 MIN_DISTINCTIVE: Final = 5
 """characters; a shorter word is not looked for in bytes, where it may occur by chance."""
@@ -41,17 +42,17 @@ MIN_DISTINCTIVE: Final = 5
 MIN_DISTINCTIVE_DIGITS: Final = 8
 """digits; a shorter number is also a size or a position."""
 
-_UID = re.compile(rb"[0-9]+(?:\.[0-9]+)+")
-_DATE = re.compile(rb"(?<![0-9.])[0-9]{8}(?![0-9])")
+_PSEUDONYM = re.compile(r"[0-9a-f]{32}")
+_SHORT_TEXT = ("CS", "LO", "SH")
+_PROSE = ("LT", "ST", "UC", "UT")
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What the output of one file may and may not hold."""
 
-    originals: Originals
-    dates: frozenset[str]
-    patient_ids: frozenset[str]
+    identity: Identity
+    days: int
     pixels_withheld: bool
 
 
@@ -63,19 +64,14 @@ def verify(data: bytes, profile: Profile, expected: Expected) -> None:
     RefusedError
         verification-failed, and no more: what was found may be identity.
     """
-    try:
-        layout = read_layout(data)
-    except RefusedError:
-        raise RefusedError("verification-failed") from None
-    _require(layout.part10 == data and not any(data[:128]))
-    output = parse(data)
-    _require({int(element.tag) for element in output.file_meta} <= META_TAGS)
-    _require(text_of(output, 0x00120062) == "YES" and EDITION in text_of(output, 0x00120063))
-    codes = [text_of(item, 0x00080100) for item in output[0x00120064].value]
-    _require(codes == list(profile.codes))
-    _require(not expected.pixels_withheld or layout.pixels_at == len(data))
-    _require_each(output, profile, expected, frozenset({0x00120063, 0x00120064}))
-    _require_absent(data[: layout.pixels_at], expected)
+    reading = read_again(data)
+    _require(reading.end == len(data) and len(reading.elements) > len(MARKS))
+    _require(Counter(each.tag for each in reading.meta) <= Counter(META_TAGS))
+    _require(not expected.pixels_withheld or reading.pixels_at < 0)
+    _require_marks(reading, profile)
+    held = _require_each(reading, profile, expected)
+    end = reading.pixels_at if reading.pixels_at >= 0 else len(data)
+    _require_absent(data[:end], profile, expected, held)
 
 
 def _require(condition: bool) -> None:
@@ -83,66 +79,158 @@ def _require(condition: bool) -> None:
         raise RefusedError("verification-failed")
 
 
-def _require_each(data_set: Dataset, profile: Profile, expected: Expected, own: frozenset[int]) -> None:
-    for tag, item in items_of(data_set):
-        vr = vr_of(item)
-        _require(not tag.is_private and dictionary_has_tag(tag) and vr not in ("", "UN") and tag.element != 0)
-        if int(tag) in own:
+def _require_marks(reading: Reading, profile: Profile) -> None:
+    top = {each.tag: each.value.rstrip(b" \0") for each in reading.elements if not each.around}
+    _require(top.get(0x00120062) == b"YES" and EDITION.encode() in top.get(0x00120063, b""))
+    codes = [
+        each.value.decode("latin-1").strip(" \0")
+        for each in reading.elements
+        if each.tag == 0x00080100 and each.around == (0x00120064,)
+    ]
+    items = sum(each.items for each in reading.elements if each.tag == 0x00120064 and not each.around)
+    _require(codes == list(profile.codes) and items == len(codes))
+    _require(top.get(0x00280303) == (b"MODIFIED" if profile.shifts_dates else b"REMOVED"))
+
+
+def _require_each(reading: Reading, profile: Profile, expected: Expected) -> set[str]:
+    """Check every element; give the dates that an option keeps as they were."""
+    shifted = {shift_date(day, expected.days) for day in expected.identity.dates} | {"", DUMMY_DATE}
+    held: set[str] = set()
+    creators: dict[tuple[tuple[int, ...], int], str] = {}
+    dummies: set[tuple[int, ...]] = set()
+    for each in reading.elements:
+        if not each.around and each.tag in MARKS:
             continue
-        _require(_state_holds(data_set, int(tag), vr, profile.action(int(tag)), expected))
-        if vr == "SQ":
-            for nested in data_set[tag].value:
-                _require_each(nested, profile, expected, frozenset())
+        if each.around and (each.around[0] == 0x00120064 or each.around in dummies):
+            continue
+        if each.tag >> 16 & 1:
+            _require(profile.keeps_safe_private and _private_holds(each, creators))
+            continue
+        state = _state(profile, each.tag, each.vr)
+        if state == "dummy-sequence":
+            _require(each.items == 1)
+            dummies.add((*each.around, each.tag))
+        elif state == "held":
+            held.update(each.value.decode("latin-1").strip(" \0").split("\\"))
+        elif state != "any":
+            _require(_holds(state, each, expected, shifted))
+    return held
 
 
-def _state_holds(data_set: Dataset, tag: int, vr: str, action: str, expected: Expected) -> bool:
-    """Whether an element is what its action leaves behind; an absent element always is."""
-    if action == "X":
-        return False
+@lru_cache(maxsize=32768)
+def _state(profile: Profile, tag: int, vr: str) -> str:
+    """What the profile asks an element to be in the end."""
+    action, public = profile.action(tag), dictionary_has_tag(tag)
+    if vr == "UN" and public:
+        vr = vr_of(tag)
+    nameless = tag & 0xFFFF == 0 or tag >> 16 < 4 or vr in ("", "UN") or not (public or action)
+    if action == "X" or nameless or tag in (0x00420010, *MARKS):
+        return "absent"
     if vr == "SQ":
-        return _sequence_holds(data_set, tag, action)
-    if not action and vr not in SPOKEN_VRS:
+        return {"Z": "empty-sequence", "D": "dummy-sequence"}.get(action, "any")
+    fitting = {"C": ("DA", "DT"), "T": (*_SHORT_TEXT, *_PROSE)}.get(action)
+    if fitting is not None and vr not in fitting:
+        action = profile.basic(tag)
+    if action == "X":
+        return "absent"
+    named = {"Z": "empty", "T": "clean", "U": "uid", "C": "date", "D": "uid" if vr == "UI" else "dummy"}
+    if action in named:
+        return named[action]
+    return _kept_state(tag, vr) if action == "K" else _unlisted_state(profile, tag, vr)
+
+
+def _kept_state(tag: int, vr: str) -> str:
+    if vr == "AS" or tag in ALLOWED or (tag >> 16 == 0x0010 and vr in ("DS", "IS")):
+        return "kept"
+    if tag >> 16 == 0x0010 and vr in (*_SHORT_TEXT, *_PROSE):
+        return "clean"
+    return "held" if vr in ("DA", "DT") else "any"
+
+
+def _unlisted_state(profile: Profile, tag: int, vr: str) -> str:
+    if tag in CODE_VALUES:
+        return "any"
+    if tag in ALLOWED:
+        return "kept"
+    dates = "date" if profile.shifts_dates else "empty"
+    by_vr = {
+        **dict.fromkeys(("AE", "PN", "TM", "UR"), "empty"),
+        **dict.fromkeys(("DA", "DT"), dates),
+        **dict.fromkeys(_SHORT_TEXT, "word"),
+        **dict.fromkeys(_PROSE, "clean" if profile.cleans_descriptors else "empty"),
+        **dict.fromkeys(("DS", "IS"), "number"),
+        "AS": "kept",
+        "UI": "any" if profile.keeps_uids else "free-uid",
+    }
+    if vr in by_vr:
+        return by_vr[vr]
+    known = dictionary_VR(tag)
+    return "absent" if known[:2] in (*_SHORT_TEXT, *_PROSE, "PN", "AE", "UR") and vr not in known else "any"
+
+
+def _holds(state: str, each: Element, expected: Expected, shifted: set[str]) -> bool:
+    if state in ("absent", "empty", "empty-sequence"):
+        return state != "absent" and not each.value and not each.items
+    whole = each.value.decode("latin-1").rstrip(" \0")
+    texts = [part.strip(" \0") for part in whole.split("\\")]
+    if state == "date":
+        return all(text in shifted for text in texts)
+    if state in ("uid", "free-uid"):
+        return all(_uid_holds(each.tag, text, state, expected) for text in texts if text)
+    if state == "kept":
+        return all(not text or kept(each.tag, each.vr, text) == text for text in texts)
+    if state == "number":
+        return is_number(whole)
+    if state == "word":
+        return all(is_harmless(text, code=each.vr == "CS") for text in texts)
+    if state == "clean":
+        return cleaned(whole) == whole
+    return _dummy_holds(each, texts)
+
+
+def _dummy_holds(each: Element, texts: list[str]) -> bool:
+    if each.tag == 0x00420011:
+        return not each.value
+    dummy = DUMMIES.get(each.vr, "")
+    if not isinstance(dummy, str):
+        return not any(each.value)
+    return all(text == dummy or (each.tag == 0x00100020 and _PSEUDONYM.fullmatch(text)) for text in texts)
+
+
+def _uid_holds(tag: int, uid: str, state: str, expected: Expected) -> bool:
+    if registered_type(uid) or (state == "free-uid" and not is_instance_uid(tag, uid)):
         return True
-    texts = [text for text in texts_of(data_set, tag) if text]
-    if vr in ("DA", "DT"):
-        return all(text in expected.dates or text == DUMMIES["DA"] for text in texts)
-    if vr == "UI":
-        return all(_uid_holds(tag, text, action, expected) for text in texts)
-    if action == "D":
-        return all(text in (_dummy_text(vr), *expected.patient_ids) for text in texts)
-    if action == "K":
-        return all(kept(tag, vr, text) == text for text in texts)
-    return not texts
+    return uid.startswith("2.25.") and uid not in expected.identity.uids
 
 
-def _sequence_holds(data_set: Dataset, tag: int, action: str) -> bool:
-    items = data_set[tag].value
-    return not items if action == "Z" else action != "D" or items == dummy_sequence(tag)
+def _private_holds(each: Element, creators: dict[tuple[tuple[int, ...], int], str]) -> bool:
+    group, element = each.tag >> 16, each.tag & 0xFFFF
+    if 0x10 <= element <= 0xFF:
+        creator = each.value.decode("latin-1").strip(" \0")
+        creators[each.around, group << 8 | element] = creator
+        return any(known[0] == creator for known in safe_private())
+    creator = creators.get((each.around, group << 8 | element >> 8), "")
+    return (creator, group, element & 0xFF) in safe_private()
 
 
-def _dummy_text(vr: str) -> str:
-    dummy = DUMMIES.get(vr, "")
-    return dummy.decode("latin-1") if isinstance(dummy, bytes) else str(dummy)
-
-
-def _uid_holds(tag: int, uid: str, action: str, expected: Expected) -> bool:
-    if registered_type(uid) or (not action and not is_instance_uid(tag, uid)):
-        return True
-    return uid.startswith("2.25.") and uid not in expected.originals.uids
-
-
-def _require_absent(header: bytes, expected: Expected) -> None:
-    """Search the header as bytes, whatever the parser made of it."""
-    originals = expected.originals
-    uids = {found.decode("ascii") for found in _UID.findall(header)}
-    _require(not uids & originals.uids)
-    dates = {found.decode("ascii") for found in _DATE.findall(header)}
-    _require(not dates & (originals.dates - expected.dates))
+def _require_absent(header: bytes, profile: Profile, expected: Expected, held: set[str]) -> None:
+    """Search the header as bytes, whatever the reader made of it."""
+    identity = expected.identity
     lowered = header.lower()
-    for word in originals.words:
-        if len(word) >= (MIN_DISTINCTIVE_DIGITS if word.isdigit() else MIN_DISTINCTIVE):
-            _require(not _occurs(word.encode("utf-8"), lowered))
+    shifted = {shift_date(day, expected.days) for day in identity.dates}
+    words = {
+        word
+        for word in identity.sought() - identity.dates
+        if len(word) >= (MIN_DISTINCTIVE_DIGITS if word.isdigit() else MIN_DISTINCTIVE)
+    }
+    words |= identity.dates - shifted - held - {""}
+    if not profile.keeps_uids:
+        words |= {uid for uid in identity.uids if len(uid) >= MIN_DISTINCTIVE_DIGITS}
+    for word in words:
+        _require(not _occurs(word.encode("latin-1"), lowered))
 
 
 def _occurs(word: bytes, header: bytes) -> bool:
+    if word not in header:
+        return False
     return re.search(rb"(?<![0-9a-z.])" + re.escape(word) + rb"(?![0-9a-z.])", header) is not None

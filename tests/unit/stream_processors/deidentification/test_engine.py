@@ -15,15 +15,15 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from schemas.identifiers import PseudonymKey, Pseudonyms, site_key
-from stream_processors.deidentification import REASONS, Profile, RefusedError, deidentify, structure
+from stream_processors.deidentification import REASONS, Profile, RefusedError, deidentify, part10
 from tests.support.dicoms import (
+    CT_IMAGE,
     Options,
     ct_slice,
     dx_chest,
     identity_of,
     mr_slice,
     secondary_capture,
-    structured_report,
     to_bytes,
     ultrasound,
 )
@@ -131,6 +131,7 @@ def test_output_says_what_was_done_and_no_more() -> None:
     assert "2024b" in output.DeidentificationMethod
     assert [item.CodeValue for item in output.DeidentificationMethodCodeSequence] == [
         "113100",
+        "113105",
         "113107",
         "113108",
     ]
@@ -249,11 +250,11 @@ CLAIM = RAW.index(b"\xe0\x7f\x10\x00OW\0\0") + 8
         (RAW.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0"), "unsupported-transfer-syntax"),
         (RAW.replace(b"1.2.840.10008.1.2.1\0", b"1.3.999.10008.1.2.1\0"), "unsupported-transfer-syntax"),
         (RAW.replace(b"CS\x02\x00CT", b"\0\1\x02\x00CT"), "malformed"),
-        (_without("StudyInstanceUID"), "missing-uids"),
-        (_without("SeriesInstanceUID"), "missing-uids"),
+        (_without("SOPClassUID"), "missing-uids"),
+        (_without("SOPInstanceUID"), "missing-uids"),
         (RAW.replace(ct_slice().SeriesInstanceUID.encode()[:12], b"../../../etc"), "invalid-uids"),
         (RAW.replace(ct_slice().StudyInstanceUID.encode()[:4], b"2/25"), "invalid-uids"),
-        (to_bytes(structured_report()), "unsupported-content"),
+        (RAW.replace(CT_IMAGE.encode() + b"\0", b"1.2.840.10008.5.1.4.1.1.66"), "unsupported-content"),
     ],
 )
 def test_a_file_that_cannot_be_cleaned_is_refused_with_its_reason(raw: bytes, reason: str) -> None:
@@ -264,7 +265,7 @@ def test_a_file_that_cannot_be_cleaned_is_refused_with_its_reason(raw: bytes, re
 
 
 def test_a_deflated_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(structure, "MAX_INFLATED_BYTES", 1 << 20)
+    monkeypatch.setattr(part10, "MAX_INFLATED_BYTES", 1 << 20)
     source = ct_slice("a", Options(transfer_syntax=str(DeflatedExplicitVRLittleEndian)))
     raw = to_bytes(source)
     meta_end = 144 + int.from_bytes(raw[140:144], "little")

@@ -1,0 +1,100 @@
+"""Free text by an allow-list: a word stays because it is a word of radiology, not because it looks harmless.
+
+Nothing here knows the patient: words of the patient's identity are looked for besides (`identity`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+MOST_DIGITS: Final = 5
+"""digits in one number: "512" and "17133" are sizes and settings, six and more an id, a date or a telephone."""
+
+MOST_DIGITS_OF_WORD: Final = 6
+"""digits in one word: "512x512"."""
+
+FREE_LETTERS: Final = 2
+"""letters; what is as short stays: units, axes, T1, W/O."""
+
+SERIAL_LENGTH: Final = 7
+"""characters; a shorter mixture of letters and digits is a kernel or a version: B31f, HD16."""
+
+FREE_LETTERS_OF_CODE: Final = 4
+"""letters; in a CS, which holds the standard's and devices' codes, more is needed to be taken for a name: FFS, DRW, SMR."""
+
+_RUN = re.compile(r"[A-Za-z]+")
+_WORD = re.compile(r"\S+")
+_PART = re.compile(r"[A-Za-z0-9]+")
+_SIZE = re.compile(r"[0-9]+[xX][0-9]+|(?:[0-9]{1,2}(?:Tx|Rx|Ch))+")
+_DIGITS = re.compile(r"[0-9]+")
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_NEVER = re.compile(r"[^\x20-\x7e]|[@^=]|//")
+"""Control and foreign characters, marks of addresses and of person names."""
+_DATE = re.compile(
+    r"(?<![0-9])(?:(?:19|20)[0-9]{2}[-/. ]?[01][0-9][-/. ]?[0-3][0-9]|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:19|20)?[0-9]{2})(?![0-9])"
+)
+_LONG_NUMBER = re.compile(r"[0-9](?:[ \-./()]{0,2}[0-9]){6,}")
+"""Seven digits and more, whatever stands between: ids, telephones, dates."""
+_TITLED = re.compile(
+    r"\b(?:Dr\.?|DR\.|Mrs\.?|Mr\.|Prof\.?|Professor|Doctor|Nurse)\s+(?:[A-Z][\w'-]*\.?\s*){1,3}"
+)
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Words of three letters and more, in lower case, that may stay in a text."""
+    return frozenset(files(__package__).joinpath("vocabulary.csv").read_text("utf-8").splitlines()[2:])
+
+
+def is_harmless(text: str, *, code: bool = False) -> bool:
+    """Whether every word of one value is on the list and no number in it is long enough to name someone."""
+    free = FREE_LETTERS_OF_CODE if code else FREE_LETTERS
+    if _NEVER.search(text) or _DATE.search(text) or _LONG_NUMBER.search(text) or _TITLED.search(text):
+        return False
+    return all(_word_stays(word, free) for word in text.split())
+
+
+def cleaned(text: str) -> str:
+    """Give what may stay of a text: itself, when all may."""
+    if is_harmless(text):
+        return text
+    struck = bytearray(len(text))
+    for shape in (_TITLED, _LONG_NUMBER, _DATE, _NEVER):
+        for found in shape.finditer(text):
+            struck[found.start() : found.end()] = b"\1" * (found.end() - found.start())
+    return " ".join(
+        word[0]
+        for word in _WORD.finditer(text)
+        if not any(struck[word.start() : word.end()]) and _word_stays(word[0], FREE_LETTERS)
+    )
+
+
+def _word_stays(word: str, free: int) -> bool:
+    digits = _DIGITS.findall(word)
+    if digits and (max(map(len, digits)) > MOST_DIGITS or sum(map(len, digits)) > MOST_DIGITS_OF_WORD):
+        return False
+    if digits and any(_is_serial(part) for part in _PART.findall(word)):
+        return False
+    return all(_run_stays(run, free) for run in _RUN.findall(word))
+
+
+def _is_serial(part: str) -> bool:
+    """Whether letters and digits are mixed as in the number of a thing or a person: long, and without a word."""
+    if len(part) < SERIAL_LENGTH or part.isdigit() or part.isalpha() or _SIZE.fullmatch(part):
+        return False
+    return not any(len(run) > FREE_LETTERS and run.lower() in vocabulary() for run in _RUN.findall(part))
+
+
+def _run_stays(run: str, free: int) -> bool:
+    """Whether letters are a word: short, listed, of listed words in CamelCase, or listed behind two letters."""
+    words = vocabulary()
+    lower = run.lower()
+    if len(run) <= free or lower in words:
+        return True
+    parts = _CAMEL.findall(run)
+    if len(parts) > 1 and all(len(part) > FREE_LETTERS and part.lower() in words for part in parts):
+        return True
+    return any(len(lower) - n >= 5 and lower[n:] in words for n in (1, 2))

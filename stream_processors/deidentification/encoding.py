@@ -1,0 +1,83 @@
+"""How elements are coded (PS3.5 §7.1): the one place that writes them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from stream_processors.deidentification.dictionary import LONG_VRS
+
+UNDEFINED: Final = 0xFFFFFFFF
+
+Length = Callable[[bytes, int], tuple[int, ...]]
+
+_TEXT_PADDING: Final = frozenset(
+    {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"}
+)
+_NUMBERS: Final = {
+    "FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q", "AT": "HH",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Explicit or implicit VR, little or big endian."""
+
+    explicit: bool
+    endian: str
+    """`<` or `>`."""
+
+    @property
+    def key_width(self) -> int:
+        """Bytes that tell one kind of element from another: the tag, and the VR where it is coded."""
+        return 6 if self.explicit else 4
+
+    def length_u16(self) -> Length:
+        """Read a 16-bit length."""
+        return struct.Struct(self.endian + "H").unpack_from
+
+    def length_u32(self) -> Length:
+        """Read a 32-bit length."""
+        return struct.Struct(self.endian + "I").unpack_from
+
+    def tag(self, key: bytes) -> int:
+        """Read a tag from the first four bytes of an element."""
+        group, element = struct.unpack(self.endian + "HH", key[:4])
+        return int(group) << 16 | int(element)
+
+    def long(self, number: int) -> bytes:
+        """Write a 32-bit length."""
+        return struct.pack(self.endian + "I", number)
+
+    def item(self, content: bytes) -> bytes:
+        """Write a sequence item of defined length."""
+        return struct.pack(self.endian + "HHI", 0xFFFE, 0xE000, len(content)) + content
+
+    def element(self, tag: int, vr: str, value: bytes) -> bytes:
+        """Write one element, its value padded to an even length (PS3.5 §6.2)."""
+        if len(value) & 1:
+            value += b" " if vr in _TEXT_PADDING else b"\0"
+        head = struct.pack(self.endian + "HH", tag >> 16, tag & 0xFFFF)
+        if not self.explicit:
+            return head + self.long(len(value)) + value
+        if vr in LONG_VRS:
+            return head + vr.encode("ascii") + b"\0\0" + self.long(len(value)) + value
+        return head + vr.encode("ascii") + struct.pack(self.endian + "H", len(value)) + value
+
+    def number(self, vr: str, value: int) -> bytes:
+        """Write a number in a binary VR."""
+        form = _NUMBERS[vr]
+        return struct.pack(self.endian + form, *([value] * len(form)))
+
+    def numbers(self, vr: str, value: bytes) -> tuple[int, ...]:
+        """Read the values of a binary integer VR."""
+        form = _NUMBERS[vr]
+        size = struct.calcsize("=" + form)
+        return struct.unpack(f"{self.endian}{len(value) // size}{form}", value[: len(value) // size * size])
+
+
+EXPLICIT_LITTLE: Final = Encoding(True, "<")
+IMPLICIT_LITTLE: Final = Encoding(False, "<")
+EXPLICIT_BIG: Final = Encoding(True, ">")

@@ -1,0 +1,103 @@
+"""What the source says about a person, collected while it is walked, to be looked for in all that stays."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.identifiers import is_placeholder_patient_id
+from stream_processors.deidentification.codes import CODE_WORDS
+from stream_processors.deidentification.dictionary import registered_type
+from stream_processors.deidentification.profile import OWN_WORDS
+from stream_processors.deidentification.rules import is_class_uid
+from stream_processors.deidentification.values import REMOVED, original_date
+
+IDENTITY_TAGS: Final = frozenset(
+    {
+        0x00080050,  # Accession Number
+        0x00100020,  # Patient ID
+        0x00101000,  # Other Patient IDs
+        0x00101040,  # Patient's Address
+        0x00101090,  # Medical Record Locator
+        0x00102154,  # Patient's Telephone Numbers
+        0x00102155,  # Patient's Telecom Information
+        0x00380010,  # Admission ID
+        0x00400512,  # Container Identifier
+        0x00400551,  # Specimen Identifier
+        0x00402016,  # Placer Order Number / Imaging Service Request
+        0x00402017,  # Filler Order Number / Imaging Service Request
+        0x00120040,  # Clinical Trial Subject ID
+    }
+)
+"""Ids and addresses; every PN counts beside these."""
+
+MIN_WORD: Final = 3
+"""characters; a shorter part of a name ("Li") would be found in half of all headers."""
+
+MAX_UID: Final = 64
+"""characters (PS3.5 §9.1)."""
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_NAME_PARTS = re.compile(r"[\^=\s,\\]+")
+_NO_EVIDENCE: Final = OWN_WORDS | CODE_WORDS | {"", REMOVED.lower()}
+
+
+@dataclass(slots=True)
+class Identity:
+    """Identity-bearing values of one source file; never to be printed."""
+
+    words: set[str] = field(default_factory=set)
+    uids: set[str] = field(default_factory=set)
+    dates: set[str] = field(default_factory=set)
+
+    def __repr__(self) -> str:
+        return f"Identity({len(self.words)} words, {len(self.uids)} uids, {len(self.dates)} dates)"
+
+    def note(self, tag: int, vr: str, value: bytes) -> None:
+        """Remember what an element says of a person: names, ids, UIDs of instances, dates."""
+        text = value.decode("latin-1")
+        if vr == "PN":
+            self.words.update(_word(part) for part in _NAME_PARTS.split(text))
+        elif tag in IDENTITY_TAGS:
+            self.words.update(_word(part) for part in text.split("\\"))
+        elif vr == "UI":
+            uids = (uid.strip(" \0") for uid in text.split("\\"))
+            self.uids.update(uid for uid in uids if uid and is_instance_uid(tag, uid))
+        elif vr in ("DA", "DT"):
+            self.dates.update(original_date(part) for part in text.split("\\"))
+
+    def sought(self) -> frozenset[str]:
+        """Words and dates that may stand in no text of the output, in lower case."""
+        return frozenset((self.words | self.dates) - _NO_EVIDENCE)
+
+    def found_in(self, texts: list[bytes]) -> re.Pattern[str] | None:
+        """Give the pattern of all words, when any of them stands in a text; a first, fast look."""
+        sought = self.sought()
+        together = b"\n".join(texts).lower()
+        if not any(word.encode("latin-1") in together for word in sought):
+            return None
+        pattern = matcher(sought)
+        return pattern if pattern.search(together.decode("latin-1")) else None
+
+
+def matcher(words: frozenset[str]) -> re.Pattern[str]:
+    """Match any word as a whole word, in any case; an empty set matches nothing."""
+    every = sorted(words, key=lambda each: (-len(each), each))
+    alternatives = "|".join(re.escape(each) for each in every) or "(?!)"
+    return re.compile(rf"(?<![^\W_])(?:{alternatives})(?![^\W_])", re.IGNORECASE)
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5 §9.1); leading zeros of a component, which real files hold, pass."""
+    return len(text) <= MAX_UID and _UID.fullmatch(text) is not None
+
+
+def is_instance_uid(tag: int, uid: str) -> bool:
+    """Whether a UID names something of this patient; classes, syntaxes and all of PS3.6 Annex A do not."""
+    return not (is_uid(uid) and is_class_uid(tag)) and not registered_type(uid)
+
+
+def _word(text: str) -> str:
+    bare = text.strip(" \0").lower()
+    return "" if len(bare) < MIN_WORD or is_placeholder_patient_id(bare) else bare

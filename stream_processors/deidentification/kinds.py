@@ -1,0 +1,90 @@
+"""The kinds of elements: what to do with one is decided once, by its first bytes, and remembered."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from stream_processors.deidentification import rules
+from stream_processors.deidentification.dictionary import LONG_VRS, SHORT_VRS, vr_of
+from stream_processors.deidentification.encoding import Encoding, Length
+from stream_processors.deidentification.identity import IDENTITY_TAGS
+from stream_processors.deidentification.profile import Profile
+from stream_processors.deidentification.refusal import RefusedError
+
+MAX_KEYS: Final = 50_000
+"""Kinds of elements remembered for a profile; a hostile file must not fill the memory."""
+
+PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+
+PASS, REMOVE, TEXT, NUMBER, CHANGE, ITEMS, END, PIXEL_DATA, PRIVATE = range(9)
+
+_CODES: Final = {
+    rules.PASS: PASS, rules.REMOVE: REMOVE, rules.SCRUB: TEXT, rules.NUMBER: NUMBER,
+    rules.CLEAN_ITEMS: ITEMS,
+}  # fmt: skip
+
+
+class Entry(NamedTuple):
+    """What is known of one kind of element."""
+
+    length_of: Length
+    length_at: int
+    value_at: int
+    code: int
+    tag: int
+    vr: str
+    rule: str
+
+
+class Kinds:
+    """The kinds of elements of one encoding under one profile, learned as they come."""
+
+    def __init__(self, profile: Profile, encoding: Encoding) -> None:
+        self.profile = profile
+        self.encoding = encoding
+        self.known: dict[bytes, Entry] = {}
+        self.u16, self.u32 = encoding.length_u16(), encoding.length_u32()
+
+    def learn(self, key: bytes) -> Entry:
+        """Decide what to do with a kind of element.
+
+        Raises
+        ------
+        RefusedError
+            malformed, for a VR that is none.
+        """
+        tag = self.encoding.tag(key)
+        if tag >> 16 == 0xFFFE:
+            return Entry(self.u32, 4, 8, END if tag in (ITEM_END, SEQUENCE_END) else REMOVE, tag, "", "")
+        if self.encoding.explicit:
+            coded = key[4:6].decode("latin-1")
+            if coded not in LONG_VRS and coded not in SHORT_VRS:
+                raise RefusedError("malformed")
+            long = coded in LONG_VRS
+            layout = (self.u32, 8, 12) if long else (self.u16, 6, 8)
+        else:
+            coded, layout = vr_of(tag) or "UN", (self.u32, 4, 8)
+        rule = rules.rule(self.profile, tag, coded)
+        vr = vr_of(tag) if coded == "UN" and rule != rules.REMOVE else coded
+        entry = Entry(*layout, self._code(tag, vr, rule), tag, vr, rule)
+        if len(self.known) < MAX_KEYS:
+            self.known[key] = entry
+        return entry
+
+    def _code(self, tag: int, vr: str, rule: str) -> int:
+        if tag in PIXELS:
+            return PIXEL_DATA
+        if tag >> 16 & 1:
+            return PRIVATE if self.profile.keeps_safe_private else REMOVE
+        if rule == rules.REMOVE and (vr in ("PN", "UI", "DA", "DT", "SQ") or tag in IDENTITY_TAGS):
+            return CHANGE
+        return _CODES.get(rule, CHANGE)
+
+
+@lru_cache(maxsize=64)
+def kinds(profile: Profile, encoding: Encoding) -> Kinds:
+    """Share what is learned between the files of a profile."""
+    return Kinds(profile, encoding)

@@ -1,0 +1,106 @@
+"""What one element becomes: pure decisions over the bytes of its value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from schemas.identifiers import Pseudonyms, is_placeholder_patient_id
+from stream_processors.deidentification import rules
+from stream_processors.deidentification.descriptors import cleaned, is_harmless
+from stream_processors.deidentification.dictionary import decoded, registered_type
+from stream_processors.deidentification.encoding import Encoding
+from stream_processors.deidentification.identity import is_instance_uid
+from stream_processors.deidentification.profile import Profile
+from stream_processors.deidentification.values import (
+    ENCAPSULATED_DOCUMENT,
+    capped_age,
+    dummy,
+    is_number,
+    kept,
+    shift_date,
+)
+
+PATIENT_ID = 0x00100020
+
+
+@dataclass
+class Replacing:
+    """Decides for one file: whose names, which shift, and what is known of the patient."""
+
+    pseudonyms: Pseudonyms
+    profile: Profile
+    patient: str
+    """The patient's key."""
+    issuer: str
+    character_set: bytes
+    pattern: re.Pattern[str] | None = None
+    """Words of the patient, once a first walk has found any of them in a text that stays."""
+    uids: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.days = self.pseudonyms.date_shift_days(self.patient)
+        self.by_rule: dict[str, Callable[[int, str, str], str]] = {
+            rules.NEW_UID: lambda _tag, _vr, text: self._uid(text),
+            rules.MAP_UID: lambda tag, _vr, text: self._uid(text) if is_instance_uid(tag, text) else text,
+            rules.SHIFT: lambda _tag, _vr, text: shift_date(text, self.days),
+            rules.KEEP: kept,
+            rules.AGE: lambda _tag, _vr, text: capped_age(text),
+            rules.NUMBER: lambda _tag, _vr, text: "" if self._names(text) or not is_number(text) else text,
+            rules.SCRUB: lambda _tag, vr, text: text if self._harmless(text, vr) else "",
+            rules.CODE: lambda _tag, _vr, text: "" if self._names(text) or not text.isprintable() else text,
+            rules.HOLD: lambda _tag, _vr, text: "" if self._names(text) else text,
+        }
+
+    def value(self, tag: int, vr: str, rule: str, value: bytes, encoding: Encoding) -> bytes | None:
+        """Give the new value of an element, unpadded; None when it stays as it is."""
+        if rule == rules.EMPTY:
+            return b"" if value else None
+        if rule == rules.DUMMY and vr != "UI":
+            return self._dummy(tag, vr, value, encoding)
+        if rule == rules.CLEAN:
+            return self._cleaned(tag, value)
+        if rule == rules.DUMMY:
+            rule = rules.NEW_UID
+        change = self.by_rule[rule]
+        before = [part.strip(" \0") for part in value.decode("latin-1").split("\\")]
+        after = [change(tag, vr, part) for part in before]
+        if after == before:
+            return None
+        return "\\".join(after).encode("latin-1") if any(after) else b""
+
+    def _cleaned(self, tag: int, value: bytes) -> bytes | None:
+        before = value.decode("latin-1").rstrip(" \0")
+        after = cleaned(before)
+        if self.pattern is not None:
+            after = " ".join(self.pattern.sub(" ", after).split()) if self._names(after) else after
+        if after == before:
+            return None
+        if not after and self.profile.basic(tag) == "D":
+            after = "REMOVED"
+        return after.encode("latin-1")
+
+    def _names(self, text: str) -> bool:
+        return self.pattern is not None and self.pattern.search(text) is not None
+
+    def _harmless(self, text: str, vr: str) -> bool:
+        return is_harmless(text, code=vr == "CS") and not self._names(text)
+
+    def _uid(self, uid: str) -> str:
+        if not uid or registered_type(uid):
+            return uid
+        if uid not in self.uids:
+            self.uids[uid] = self.pseudonyms.uid(uid)
+        return self.uids[uid]
+
+    def _dummy(self, tag: int, vr: str, value: bytes, encoding: Encoding) -> bytes:
+        """Give a dummy value; for Patient ID the pseudonym, so that clean objects stay together."""
+        if tag == ENCAPSULATED_DOCUMENT:
+            return b""
+        if tag != PATIENT_ID:
+            return dummy(tag, vr, encoding)
+        patient_id = decoded(value, self.character_set).strip(" \0")
+        if is_placeholder_patient_id(patient_id):
+            return self.pseudonyms.patient_id("", self.patient).encode("ascii")
+        return self.pseudonyms.patient_id(self.issuer, patient_id).encode("ascii")

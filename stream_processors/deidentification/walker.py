@@ -1,0 +1,367 @@
+"""Walk the bytes of a data set and write down what to change: nothing that stays is parsed or copied.
+
+The walk knows elements only by their first bytes: tag, and VR where it is coded. What to do with each such
+key is decided once (`rules.rule`) and remembered, for all files of a profile. The result is a list of edits,
+in file order; everything between them is untouched.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from typing import Final, NamedTuple
+
+from stream_processors.deidentification import rules
+from stream_processors.deidentification.encoding import IMPLICIT_LITTLE, UNDEFINED, Encoding
+from stream_processors.deidentification.identity import Identity
+from stream_processors.deidentification.kinds import (
+    CHANGE,
+    END,
+    ITEM,
+    ITEMS,
+    NUMBER,
+    PASS,
+    PIXEL_DATA,
+    PIXELS,
+    PRIVATE,
+    REMOVE,
+    SEQUENCE_END,
+    TEXT,
+    Entry,
+    Kinds,
+    kinds,
+)
+from stream_processors.deidentification.profile import Profile
+from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
+from stream_processors.deidentification.replacing import Replacing
+from stream_processors.deidentification.table import safe_private
+
+MAX_DEPTH: Final = 32
+"""Nested sequences; real objects stay under 10, and a recursive reader must not be led further."""
+
+MAX_ITEMS: Final = 1_000_000
+"""Items and fragments of one file; a large enhanced object has some 100,000."""
+
+MAX_SECONDS: Final = 20.0
+"""Of one file's walk; a header of 100 MB takes less."""
+
+MAX_REMEMBERED: Final = 8192
+"""Harmless texts remembered, each no longer than the next constant."""
+MAX_REMEMBERED_BYTES: Final = 64
+
+
+_NUMERIC: Final = b"0123456789+-.eE\\ \0"
+
+Path = tuple[object, ...]
+"""() at top level, else (path of the parent, tag of the sequence, number of the item from 1)."""
+
+
+class Edit(NamedTuple):
+    """Replace the bytes from `start` to `stop`; `rule` is "" for a length that had to follow."""
+
+    start: int
+    stop: int
+    replacement: bytes
+    path: Path
+    tag: int
+    rule: str
+
+
+_harmless: dict[tuple[str, bytes], None] = {}
+"""Texts found to hold nothing but vocabulary: such texts identify nobody, whoever the patient is."""
+
+
+class Walker:
+    """One walk over one file."""
+
+    def __init__(self, raw: bytes, size: int, profile: Profile, replacing: Replacing) -> None:
+        self.raw = raw
+        self.size = size
+        self.profile = profile
+        self.replacing = replacing
+        self.identity = Identity()
+        self.edits: list[Edit] = []
+        self.texts: list[bytes] = []
+        self.numbers: list[bytes] = []
+        self.delta = 0
+        self.items = 0
+        self.pixels_at = -1
+        self.pixels_value_at = -1
+        self.until = time.monotonic() + MAX_SECONDS
+
+    def data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per element would cost more than its work
+        self, encoding: Encoding, at: int, end: int, path: Path = (), depth: int = 0
+    ) -> int:
+        """Walk one data set: the top level, or an item; give the position behind it.
+
+        This is the hot loop, written out: an element that stays costs two lookups and one comparison.
+        """
+        raw, edits, texts, numbers = self.raw, self.edits, self.texts, self.numbers
+        table = kinds(self.profile, encoding)
+        get, width, limit = table.known.get, encoding.key_width, min(end, len(self.raw))
+        plain = self.replacing.pattern is None
+        harmless: dict[tuple[str, bytes], None] = _harmless if plain else {}
+        private: dict[int, str] = {}
+        while at < limit:
+            entry = get(raw[at : at + width]) or self.learn(table, at)
+            length_of, length_at, value_at, code, tag, vr, rule = entry
+            begin = at + value_at
+            length = length_of(raw, at + length_at)[0]
+            stop = begin + length
+            if code >= ITEMS:
+                if code == ITEMS:
+                    at = self._sequence(entry, encoding, at, length, end, path, depth)
+                    continue
+                if code == END:
+                    return begin
+                if code == PIXEL_DATA and not depth:
+                    return self._pixels(encoding, at, begin, length)
+                if code == PRIVATE:
+                    at = self._private(entry, encoding, at, length, end, (path, depth), private)
+                    continue
+                code = PASS
+            if stop > limit:
+                at = self._beyond(entry, encoding, at, length, end, path, depth)
+                continue
+            if code == REMOVE:
+                edits.append(Edit(at, stop, b"", path, tag, rule))
+                self.delta += at - stop
+            elif code == TEXT:
+                value = raw[begin:stop]
+                if (vr, value) in harmless:
+                    texts.append(value)
+                else:
+                    self._change(entry, encoding, at, value, path, depth)
+            elif code == NUMBER:
+                value = raw[begin:stop]
+                if plain and not value.translate(None, _NUMERIC):
+                    numbers.append(value)
+                else:
+                    self._change(entry, encoding, at, value, path, depth)
+            elif code == CHANGE:
+                self._change(entry, encoding, at, raw[begin:stop], path, depth)
+            at = stop
+        return self._complete(at, end)
+
+    def _complete(self, at: int, end: int) -> int:
+        if end > len(self.raw) or at > end:
+            raise self.cut_short()
+        return at
+
+    def learn(self, table: Kinds, at: int) -> Entry:
+        """Meet a kind of element for the first time, or the end of what was given."""
+        if at + 12 > len(self.raw) < self.size or at + 8 > self.size:
+            raise self.cut_short()
+        return table.learn(self.raw[at : at + table.encoding.key_width])
+
+    def cut_short(self, needed: int = 0) -> Exception:
+        """Say whether the file ends too early or only what was given of it."""
+        if len(self.raw) < self.size and needed <= self.size:
+            return MoreNeededError(min(self.size, max(needed, 2 * len(self.raw))))
+        return RefusedError("truncated")
+
+    def skipped(self, entry: Entry, encoding: Encoding, at: int) -> int:
+        """Find the end of a value of undefined length, and change nothing."""
+        items = self.items
+        stop = self._gathered(entry, encoding, at, UNDEFINED, self.size, (), 0)
+        self.items = items
+        return stop
+
+    def _beyond(
+        self, entry: Entry, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int
+    ) -> int:
+        """Deal with a value of undefined length that is no data set of ours, or one that is not all there."""
+        if length != UNDEFINED or not entry.vr:
+            if at + entry.value_at + length <= end:
+                raise self.cut_short()
+            raise RefusedError("truncated")
+        if entry.tag in PIXELS:
+            return self._fragments(encoding, at + entry.value_at)
+        if entry.rule != rules.REMOVE and entry.rule not in (rules.EMPTY, rules.DUMMY):
+            raise RefusedError("malformed")
+        stop = self._gathered(entry, encoding, at, length, end, path, depth)
+        self._replace(entry, encoding, at, stop, path)
+        return stop
+
+    def _gathered(
+        self, entry: Entry, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int
+    ) -> int:
+        """Walk a sequence only for its end and for the names in it; nothing of it stays."""
+        if length == UNDEFINED and entry.vr in ("OB", "OW"):
+            return self._fragments(encoding, at + entry.value_at)
+        edits, texts, numbers, delta = len(self.edits), len(self.texts), len(self.numbers), self.delta
+        stop = self._sequence(entry, encoding, at, length, end, path, depth)
+        del self.edits[edits:], self.texts[texts:], self.numbers[numbers:]
+        self.delta = delta
+        return stop
+
+    def _sequence(
+        self, entry: Entry, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int
+    ) -> int:
+        """Walk the items of a sequence; UN is coded implicit inside, whatever surrounds it (PS3.5 §6.2.2)."""
+        if depth >= MAX_DEPTH:
+            raise RefusedError("too-large")
+        inside = encoding
+        if encoding.explicit and self.raw[at + 4 : at + 6] == b"UN":
+            inside = IMPLICIT_LITTLE
+        begin = at + entry.value_at
+        stop = end if length == UNDEFINED else begin + length
+        if stop > end:
+            raise RefusedError("truncated")
+        mark, delta = len(self.edits), self.delta
+        if length != UNDEFINED:
+            self.edits.append(Edit(begin - 4, begin, b"", path, entry.tag, ""))
+        at, number = begin, 0
+        while at < stop:
+            tag, item_length = self._item(inside, at)
+            if tag == SEQUENCE_END and length == UNDEFINED:
+                return at + 8
+            if tag != ITEM:
+                raise RefusedError("malformed")
+            number += 1
+            at = self._one_item(inside, at, item_length, stop, (path, entry.tag, number), depth + 1)
+        if at != stop or length == UNDEFINED:
+            raise self.cut_short()
+        self._follow(mark, self.delta - delta + length, length, encoding)
+        return at
+
+    def _one_item(self, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int) -> int:
+        begin, mark, delta = at + 8, len(self.edits), self.delta
+        if length == UNDEFINED:
+            after = self.data_set(encoding, begin, end, path, depth)
+            if self.raw[after - 8 : after - 4] != struct.pack(encoding.endian + "HH", 0xFFFE, 0xE00D):
+                raise RefusedError("truncated")
+            return after
+        if begin + length > end:
+            raise RefusedError("truncated")
+        self.edits.append(Edit(at + 4, begin, b"", path, ITEM, ""))
+        after = self.data_set(encoding, begin, begin + length, path, depth)
+        if after != begin + length:
+            raise RefusedError("malformed")
+        self._follow(mark, self.delta - delta + length, length, encoding)
+        return after
+
+    def _follow(self, mark: int, length: int, before: int, encoding: Encoding) -> None:
+        """Write the length that a changed content has, or take the place held for it away."""
+        if length != before:
+            self.edits[mark] = self.edits[mark]._replace(replacement=encoding.long(length))
+        elif len(self.edits) == mark + 1:
+            self.edits.pop()
+        else:
+            start = self.edits[mark].start
+            self.edits[mark] = self.edits[mark]._replace(stop=start)
+
+    def _item(self, encoding: Encoding, at: int) -> tuple[int, int]:
+        self.items += 1
+        if self.items > MAX_ITEMS:
+            raise RefusedError("too-large")
+        if time.monotonic() > self.until:
+            raise RefusedError("deadline")
+        if at + 8 > len(self.raw):
+            raise self.cut_short()
+        group, element, length = struct.unpack_from(encoding.endian + "HHI", self.raw, at)
+        return group << 16 | element, length
+
+    def _pixels(self, encoding: Encoding, at: int, begin: int, length: int) -> int:
+        """Step over the pixels without a look: by their length, or from fragment to fragment."""
+        self.pixels_at, self.pixels_value_at = at, begin
+        if length != UNDEFINED:
+            if begin + length > self.size:
+                raise RefusedError("truncated")
+            return begin + length
+        if len(self.raw) < self.size:
+            raise MoreNeededError(self.size)
+        return self._fragments(encoding, begin)
+
+    def _fragments(self, encoding: Encoding, at: int) -> int:
+        while True:
+            tag, length = self._item(encoding, at)
+            at += 8
+            if tag == SEQUENCE_END:
+                return at
+            if tag != ITEM:
+                raise RefusedError("malformed")
+            at += length
+            if at > self.size:
+                raise RefusedError("truncated")
+
+    def _private(
+        self, entry: Entry, encoding: Encoding, at: int, length: int, end: int,
+        place: tuple[Path, int], creators: dict[int, str],
+    ) -> int:  # fmt: skip
+        """Keep a private attribute whose creator is known for it (PS3.15 §E.3.10); all others go."""
+        path, depth = place
+        group, element = entry.tag >> 16, entry.tag & 0xFFFF
+        stop = at + entry.value_at + length
+        if 0x10 <= element <= 0xFF and stop <= min(end, len(self.raw)):
+            creator = self.raw[at + entry.value_at : stop].decode("latin-1").strip(" \0")
+            if any(group == each[1] and creator == each[0] for each in safe_private()):
+                creators[group << 8 | element] = creator
+                return stop
+        key = (creators.get(group << 8 | element >> 8, ""), group, element & 0xFF)
+        listed = safe_private().get(key) if element > 0xFF else None
+        safe = entry._replace(code=REMOVE, rule=rules.REMOVE)
+        if listed is not None:
+            safe = self._as_safe(entry, listed, encoding)
+        if safe.code == ITEMS:
+            return self._sequence(safe, encoding, at, length, end, path, depth)
+        if stop > min(end, len(self.raw)):
+            return self._beyond(safe._replace(vr=safe.vr or "UN"), encoding, at, length, end, path, depth)
+        if safe.code != PASS:
+            self._change(safe, encoding, at, self.raw[at + entry.value_at : stop], path, depth)
+        return stop
+
+    def _as_safe(self, entry: Entry, listed: str, encoding: Encoding) -> Entry:
+        """Treat a safe private attribute by the VR that the list gives it."""
+        vr = (
+            entry.vr
+            if encoding.explicit and entry.vr not in ("UN", "")
+            else listed.split("/", maxsplit=1)[0] or "LO"
+        )
+        if vr == "SQ":
+            return entry._replace(code=ITEMS, vr=vr, rule=rules.CLEAN_ITEMS)
+        if vr in rules.TEXT_VRS or vr in rules.NUMBER_VRS:
+            return entry._replace(code=CHANGE, vr=vr, rule=rules.HOLD)
+        if vr == "UI":
+            return entry._replace(code=CHANGE, vr=vr, rule=rules.MAP_UID)
+        return entry._replace(code=PASS, vr=vr, rule=rules.PASS)
+
+    def _change(
+        self, entry: Entry, encoding: Encoding, at: int, value: bytes, path: Path, depth: int
+    ) -> None:
+        """Do to one element what its rule asks; a text that stays is remembered for the look for names."""
+        stop = at + entry.value_at + len(value)
+        tag, vr, rule = entry.tag, entry.vr, entry.rule
+        if vr == "SQ":
+            self._gathered(entry, encoding, at, len(value), stop, path, depth)
+        else:
+            self.identity.note(tag, vr, value)
+        if rule == rules.REMOVE or vr == "SQ":
+            self._replace(entry, encoding, at, stop, path)
+            return
+        new = self.replacing.value(tag, vr, rule, value, encoding)
+        if new is None:
+            if rule in (rules.SCRUB, rules.CLEAN, rules.HOLD, rules.NUMBER, rules.CODE):
+                self.texts.append(value)
+            if rule == rules.SCRUB and len(value) <= MAX_REMEMBERED_BYTES and len(_harmless) < MAX_REMEMBERED:
+                _harmless[vr, value] = None
+            return
+        if rule == rules.CLEAN:
+            self.texts.append(new)
+        self._put(entry, encoding, at, stop, path, new)
+
+    def _replace(self, entry: Entry, encoding: Encoding, at: int, stop: int, path: Path) -> None:
+        """Remove, empty or dummy a whole element, a sequence among them."""
+        if entry.rule == rules.REMOVE:
+            self.edits.append(Edit(at, stop, b"", path, entry.tag, entry.rule))
+            self.delta += at - stop
+            return
+        new = b""
+        if entry.rule == rules.DUMMY:
+            new = self.replacing.value(entry.tag, entry.vr, entry.rule, b"", encoding) or b""
+        self._put(entry, encoding, at, stop, path, new)
+
+    def _put(self, entry: Entry, encoding: Encoding, at: int, stop: int, path: Path, value: bytes) -> None:
+        element = encoding.element(entry.tag, entry.vr, value)
+        self.edits.append(Edit(at, stop, element, path, entry.tag, entry.rule))
+        self.delta += len(element) - (stop - at)
