@@ -6,7 +6,7 @@ Nothing here knows the patient: words of the patient's identity are looked for b
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final
 
@@ -49,6 +49,7 @@ def vocabulary() -> frozenset[str]:
     return frozenset(files(__package__).joinpath("vocabulary.csv").read_text("utf-8").splitlines()[2:])
 
 
+@lru_cache(maxsize=8192)
 def is_harmless(text: str, *, code: bool = False) -> bool:
     """Whether every word of one value is on the list and no number in it is long enough to name someone."""
     free = FREE_LETTERS_OF_CODE if code else FREE_LETTERS
@@ -89,12 +90,10 @@ def _is_serial(part: str) -> bool:
 
 
 def _run_stays(run: str, free: int) -> bool:
-    """Whether letters are a word: short, listed, of listed words in CamelCase, or listed behind two letters."""
+    """Whether letters are a word: short, listed, or of listed words in CamelCase."""
     words = vocabulary()
     lower = run.lower()
     if len(run) <= free or lower in words:
         return True
     parts = _CAMEL.findall(run)
-    if len(parts) > 1 and all(len(part) > FREE_LETTERS and part.lower() in words for part in parts):
-        return True
-    return any(len(lower) - n >= 5 and lower[n:] in words for n in (1, 2))
+    return len(parts) > 1 and all(len(part) > FREE_LETTERS and part.lower() in words for part in parts)

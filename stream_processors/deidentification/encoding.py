@@ -21,7 +21,7 @@ _NUMBERS: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """Explicit or implicit VR, little or big endian."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
@@ -18,7 +19,7 @@ from stream_processors.deidentification.part10 import Part10, read_part10, write
 from stream_processors.deidentification.pixels_at_risk import pixels_at_risk
 from stream_processors.deidentification.profile import DEFAULT, EDITION, METHOD, Profile
 from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
-from stream_processors.deidentification.replacing import Replacing
+from stream_processors.deidentification.replacing import Replacing, nobody, replacing_for
 from stream_processors.deidentification.report import Report
 from stream_processors.deidentification.table import OPTION_MEANINGS
 from stream_processors.deidentification.verify import Expected, verify
@@ -131,14 +132,12 @@ def plan(head: bytes, size: int, pseudonyms: Pseudonyms, profile: Profile = DEFA
 
 def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, head: bytes) -> Plan:
     at, encoding = source.data_set_at, source.encoding
-    replacing = Replacing(pseudonyms, profile, "", "", b"")
-    walker = Walker(source.raw, source.size, profile, replacing)
-    facts = read_facts(walker, encoding, at)
+    facts = read_facts(Walker(source.raw, source.size, profile, nobody(pseudonyms, profile)), encoding, at)
     _require(facts)
     context, risk = read_context(facts, source.transfer_syntax_uid), pixels_at_risk(facts)
     issuer, patient_id, study = (facts.text(tag) for tag in (0x00100021, 0x00100020, 0x0020000D))
     patient = pseudonyms.patient_key_for(issuer, patient_id, study or facts.text(0x00080018))
-    replacing = Replacing(pseudonyms, profile, patient, issuer, facts.values.get(0x00080005, b""))
+    replacing = replacing_for(pseudonyms, profile, patient, issuer, facts.values.get(0x00080005, b""))
     walker, end = _walked(source, profile, replacing)
     edits = _with_marks(walker.edits, facts, encoding, profile)
     if risk and walker.pixels_at >= 0:
@@ -159,7 +158,7 @@ def _walked(source: Part10, profile: Profile, replacing: Replacing) -> tuple[Wal
     end = walker.data_set(source.encoding, source.data_set_at, source.size)
     pattern = walker.identity.found_in(walker.texts + walker.numbers)
     if pattern is not None:
-        replacing.pattern = matcher(walker.identity.sought())
+        replacing = replace(replacing, pattern=matcher(walker.identity.sought()), known={})
         walker = Walker(source.raw, source.size, profile, replacing)
         end = walker.data_set(source.encoding, source.data_set_at, source.size)
     if end != source.size and walker.pixels_at < 0:  # a delimiter that delimits nothing
@@ -181,6 +180,16 @@ def _require(facts: Facts) -> None:
 
 def _with_marks(edits: list[Edit], facts: Facts, encoding: Encoding, profile: Profile) -> list[Edit]:
     """Say what was done (PS3.15 §E.1.1): only codes of options that were carried out."""
+    marks, temporal = _marks(encoding, profile)
+    ours = [
+        Edit(facts.marks_at, facts.marks_at, marks, (), 0x00120062, _MARK_RULE),
+        Edit(facts.temporal_at, facts.temporal_at, temporal, (), 0x00280303, _MARK_RULE),
+    ]
+    return sorted(ours + edits, key=attrgetter("start"))
+
+
+@lru_cache(maxsize=64)
+def _marks(encoding: Encoding, profile: Profile) -> tuple[bytes, bytes]:
     element = encoding.element
     codes = b"".join(
         encoding.item(
@@ -196,11 +205,7 @@ def _with_marks(edits: list[Edit], facts: Facts, encoding: Encoding, profile: Pr
         + element(0x00120064, "SQ", codes)
     )
     temporal = element(0x00280303, "CS", b"MODIFIED" if profile.shifts_dates else b"REMOVED")
-    ours = [
-        Edit(facts.marks_at, facts.marks_at, marks, (), 0x00120062, _MARK_RULE),
-        Edit(facts.temporal_at, facts.temporal_at, temporal, (), 0x00280303, _MARK_RULE),
-    ]
-    return sorted(ours + edits, key=attrgetter("start"))
+    return marks, temporal
 
 
 def _pieces(

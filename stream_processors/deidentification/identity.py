@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from schemas.identifiers import is_placeholder_patient_id
@@ -56,16 +57,14 @@ class Identity:
 
     def note(self, tag: int, vr: str, value: bytes) -> None:
         """Remember what an element says of a person: names, ids, UIDs of instances, dates."""
-        text = value.decode("latin-1")
-        if vr == "PN":
-            self.words.update(_word(part) for part in _NAME_PARTS.split(text))
-        elif tag in IDENTITY_TAGS:
-            self.words.update(_word(part) for part in text.split("\\"))
-        elif vr == "UI":
-            uids = (uid.strip(" \0") for uid in text.split("\\"))
-            self.uids.update(uid for uid in uids if uid and is_instance_uid(tag, uid))
+        if vr == "UI":
+            self.uids.update(_uids(tag, value))
         elif vr in ("DA", "DT"):
-            self.dates.update(original_date(part) for part in text.split("\\"))
+            self.dates.update(_dates(value))
+        elif vr == "PN":
+            self.words.update(_names(value))
+        elif tag in IDENTITY_TAGS:
+            self.words.update(_word(part) for part in value.decode("latin-1").split("\\"))
 
     def sought(self) -> frozenset[str]:
         """Words and dates that may stand in no text of the output, in lower case."""
@@ -96,6 +95,22 @@ def is_uid(text: str) -> bool:
 def is_instance_uid(tag: int, uid: str) -> bool:
     """Whether a UID names something of this patient; classes, syntaxes and all of PS3.6 Annex A do not."""
     return not (is_uid(uid) and is_class_uid(tag)) and not registered_type(uid)
+
+
+@lru_cache(maxsize=4096)
+def _uids(tag: int, value: bytes) -> tuple[str, ...]:
+    uids = (uid.strip(" \0") for uid in value.decode("latin-1").split("\\"))
+    return tuple(uid for uid in uids if uid and is_instance_uid(tag, uid))
+
+
+@lru_cache(maxsize=1024)
+def _dates(value: bytes) -> tuple[str, ...]:
+    return tuple(original_date(part) for part in value.decode("latin-1").split("\\"))
+
+
+@lru_cache(maxsize=1024)
+def _names(value: bytes) -> tuple[str, ...]:
+    return tuple(_word(part) for part in _NAME_PARTS.split(value.decode("latin-1")))
 
 
 def _word(text: str) -> str:

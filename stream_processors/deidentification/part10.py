@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from stream_processors.deidentification.dictionary import LONG_VRS, registered_type
@@ -86,20 +87,27 @@ def read_part10(raw: bytes, size: int) -> Part10:
 def write_meta(sop_class: str, sop_instance: str, syntax: str, authenticator: bytes) -> bytes:
     """Write preamble, prefix and file meta group of our own (PS3.10 §7.1)."""
     element = EXPLICIT_LITTLE.element
-    group = b"".join(
-        (
-            element(0x00020001, "OB", b"\0\1"),
-            element(0x00020002, "UI", sop_class.encode("ascii")),
-            element(0x00020003, "UI", sop_instance.encode("ascii")),
-            element(0x00020010, "UI", syntax.encode("ascii")),
-            element(0x00020012, "UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
-            element(0x00020013, "SH", IMPLEMENTATION_VERSION.encode("ascii")),
-            element(0x00020100, "UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
-            element(0x00020102, "OB", authenticator),
-        )
+    before, after = _constant_meta(sop_class, syntax)
+    instance, seal = (
+        element(0x00020003, "UI", sop_instance.encode("ascii")),
+        element(0x00020102, "OB", authenticator),
     )
+    group = b"".join((before, instance, after, seal))
     length = element(0x00020000, "UL", EXPLICIT_LITTLE.long(len(group)))
     return bytes(128) + b"DICM" + length + group
+
+
+@lru_cache(maxsize=256)
+def _constant_meta(sop_class: str, syntax: str) -> tuple[bytes, bytes]:
+    element = EXPLICIT_LITTLE.element
+    before = element(0x00020001, "OB", b"\0\1") + element(0x00020002, "UI", sop_class.encode("ascii"))
+    after = (
+        element(0x00020010, "UI", syntax.encode("ascii"))
+        + element(0x00020012, "UI", IMPLEMENTATION_CLASS_UID.encode("ascii"))
+        + element(0x00020013, "SH", IMPLEMENTATION_VERSION.encode("ascii"))
+        + element(0x00020100, "UI", IMPLEMENTATION_CLASS_UID.encode("ascii"))
+    )
+    return before, after
 
 
 def _syntax(found: dict[bytes, bytes], at: int) -> str:

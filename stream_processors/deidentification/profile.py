@@ -58,6 +58,8 @@ class Profile:
     actions: MappingProxyType[int, str] = field(init=False, repr=False, compare=False)
     basics: MappingProxyType[int, str] = field(init=False, repr=False, compare=False)
     patterns: tuple[tuple[Row, str], ...] = field(init=False, repr=False, compare=False)
+    fingerprint: int = field(init=False, repr=False, compare=False)
+    """The hash, which is asked for at every item of every sequence."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", self.options - {BASIC})
@@ -71,6 +73,7 @@ class Profile:
         object.__setattr__(self, "actions", MappingProxyType(actions))
         object.__setattr__(self, "basics", MappingProxyType(basics))
         object.__setattr__(self, "patterns", patterns)
+        object.__setattr__(self, "fingerprint", hash(self.options))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Cross a process boundary; mapping proxies, and thus rows of one's own, cannot."""
@@ -82,7 +85,7 @@ class Profile:
         return isinstance(other, Profile) and self.options == other.options and self.rows is other.rows
 
     def __hash__(self) -> int:
-        return hash(self.options)
+        return self.fingerprint
 
     @property
     def codes(self) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 from schemas.identifiers import Pseudonyms, is_placeholder_patient_id
 from stream_processors.deidentification import rules
@@ -24,6 +26,13 @@ from stream_processors.deidentification.values import (
 
 PATIENT_ID = 0x00100020
 
+MIN_NUMBER: Final = 6
+"""digits; a patient with the id 0001 shares it with many an instance's number."""
+
+MAX_KNOWN: Final = 2048
+"""Decisions remembered for a patient, and the bytes of the longest value among them."""
+MAX_KNOWN_BYTES: Final = 128
+
 
 @dataclass
 class Replacing:
@@ -37,7 +46,8 @@ class Replacing:
     character_set: bytes
     pattern: re.Pattern[str] | None = None
     """Words of the patient, once a first walk has found any of them in a text that stays."""
-    uids: dict[str, str] = field(default_factory=dict)
+    known: dict[tuple[int, str, bytes, Encoding], bytes | None] = field(default_factory=dict, repr=False)
+    """What was decided before for this patient: the slices of a series repeat each other."""
 
     def __post_init__(self) -> None:
         self.days = self.pseudonyms.date_shift_days(self.patient)
@@ -47,7 +57,7 @@ class Replacing:
             rules.SHIFT: lambda _tag, _vr, text: shift_date(text, self.days),
             rules.KEEP: kept,
             rules.AGE: lambda _tag, _vr, text: capped_age(text),
-            rules.NUMBER: lambda _tag, _vr, text: "" if self._names(text) or not is_number(text) else text,
+            rules.NUMBER: lambda _tag, _vr, text: "" if self._numbers(text) or not is_number(text) else text,
             rules.SCRUB: lambda _tag, vr, text: text if self._harmless(text, vr) else "",
             rules.CODE: lambda _tag, _vr, text: "" if self._names(text) or not text.isprintable() else text,
             rules.HOLD: lambda _tag, _vr, text: "" if self._names(text) else text,
@@ -55,6 +65,16 @@ class Replacing:
 
     def value(self, tag: int, vr: str, rule: str, value: bytes, encoding: Encoding) -> bytes | None:
         """Give the new value of an element, unpadded; None when it stays as it is."""
+        if len(value) > MAX_KNOWN_BYTES:
+            return self._value(tag, vr, rule, value, encoding)
+        key = (tag, vr, value, encoding)
+        if key not in self.known:
+            if len(self.known) >= MAX_KNOWN:
+                self.known.clear()
+            self.known[key] = self._value(tag, vr, rule, value, encoding)
+        return self.known[key]
+
+    def _value(self, tag: int, vr: str, rule: str, value: bytes, encoding: Encoding) -> bytes | None:
         if rule == rules.EMPTY:
             return b"" if value else None
         if rule == rules.DUMMY and vr != "UI":
@@ -84,15 +104,17 @@ class Replacing:
     def _names(self, text: str) -> bool:
         return self.pattern is not None and self.pattern.search(text) is not None
 
+    def _numbers(self, text: str) -> bool:
+        """Whether a number is one of the patient's: long enough not to be "1" by chance."""
+        return len(text) >= MIN_NUMBER and self._names(text)
+
     def _harmless(self, text: str, vr: str) -> bool:
         return is_harmless(text, code=vr == "CS") and not self._names(text)
 
     def _uid(self, uid: str) -> str:
         if not uid or registered_type(uid):
             return uid
-        if uid not in self.uids:
-            self.uids[uid] = self.pseudonyms.uid(uid)
-        return self.uids[uid]
+        return self.pseudonyms.uid(uid)
 
     def _dummy(self, tag: int, vr: str, value: bytes, encoding: Encoding) -> bytes:
         """Give a dummy value; for Patient ID the pseudonym, so that clean objects stay together."""
@@ -104,3 +126,17 @@ class Replacing:
         if is_placeholder_patient_id(patient_id):
             return self.pseudonyms.patient_id("", self.patient).encode("ascii")
         return self.pseudonyms.patient_id(self.issuer, patient_id).encode("ascii")
+
+
+@lru_cache(maxsize=32)
+def replacing_for(
+    pseudonyms: Pseudonyms, profile: Profile, patient: str, issuer: str, character_set: bytes
+) -> Replacing:
+    """Share what was decided between the files of a patient; the outcome is the same without."""
+    return Replacing(pseudonyms, profile, patient, issuer, character_set)
+
+
+@lru_cache(maxsize=32)
+def nobody(pseudonyms: Pseudonyms, profile: Profile) -> Replacing:
+    """For a walk that changes nothing, before it is known whose file it is."""
+    return Replacing(pseudonyms, profile, "", "", b"")

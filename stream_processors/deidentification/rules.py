@@ -18,6 +18,7 @@ NUMBER_VRS: Final = frozenset({"DS", "IS"})
 CODE_VALUES: Final = frozenset(
     {
         0x00080100,  # Code Value
+        0x00080102,  # Coding Scheme Designator
         0x00080103,  # Coding Scheme Version
         0x00080119,  # Long Code Value
         0x00080120,  # URN Code Value

@@ -24,7 +24,7 @@ from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.rules import CODE_VALUES
 from stream_processors.deidentification.second_reader import Element, Reading, read_again
 from stream_processors.deidentification.table import safe_private
-from stream_processors.deidentification.values import DUMMIES, DUMMY_DATE, is_number, kept, shift_date
+from stream_processors.deidentification.values import DUMMIES, DUMMY_DATE, kept, shift_date
 
 META_TAGS: Final = frozenset(
     {
@@ -98,6 +98,7 @@ def _require_each(reading: Reading, profile: Profile, expected: Expected) -> set
     held: set[str] = set()
     creators: dict[tuple[tuple[int, ...], int], str] = {}
     dummies: set[tuple[int, ...]] = set()
+    held_true: set[tuple[str, int, bytes]] = set()
     for each in reading.elements:
         if not each.around and each.tag in MARKS:
             continue
@@ -112,8 +113,9 @@ def _require_each(reading: Reading, profile: Profile, expected: Expected) -> set
             dummies.add((*each.around, each.tag))
         elif state == "held":
             held.update(each.value.decode("latin-1").strip(" \0").split("\\"))
-        elif state != "any":
+        elif state != "any" and (state, each.tag, each.value) not in held_true:
             _require(_holds(state, each, expected, shifted))
+            held_true.add((state, each.tag, each.value))
     return held
 
 
@@ -171,6 +173,8 @@ def _unlisted_state(profile: Profile, tag: int, vr: str) -> str:
 def _holds(state: str, each: Element, expected: Expected, shifted: set[str]) -> bool:
     if state in ("absent", "empty", "empty-sequence"):
         return state != "absent" and not each.value and not each.items
+    if state == "number":
+        return not each.value.translate(None, b"0123456789+-.eE\\ \0")
     whole = each.value.decode("latin-1").rstrip(" \0")
     texts = [part.strip(" \0") for part in whole.split("\\")]
     if state == "date":
@@ -179,8 +183,6 @@ def _holds(state: str, each: Element, expected: Expected, shifted: set[str]) -> 
         return all(_uid_holds(each.tag, text, state, expected) for text in texts if text)
     if state == "kept":
         return all(not text or kept(each.tag, each.vr, text) == text for text in texts)
-    if state == "number":
-        return is_number(whole)
     if state == "word":
         return all(is_harmless(text, code=each.vr == "CS") for text in texts)
     if state == "clean":
