@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import alert_latency, stow
+from benchmarks import alert_latency, deidentification, stow
 from benchmarks.alert_latency import Latency, Pager
 from benchmarks.stow import Rate
 from benchmarks.system import running
@@ -16,7 +16,7 @@ from benchmarks.system import running
 PAGE = Path("docs/benchmarks.md")
 
 
-def page(rates: list[Rate], latency: Latency, backend: str) -> str:
+def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str) -> str:
     """Write the figures down, ratios first."""
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, inference by {backend}"
     ingest = "\n".join(
@@ -48,7 +48,8 @@ page. An X-ray waits for no quiet window. The limit is decode, preprocess and in
 | one study at a time ({alert_latency.STUDIES}) | {alone:.3f} | {latency.alone_p95:.3f} | {alone / model:.1f} |
 | {alert_latency.AT_ONCE} studies at the same moment | {burst:.3f} | {latency.burst_p95:.3f} | {burst / model:.1f} |
 | the model alone | {model:.3f} | | 1 |
-"""
+
+{cleaning}"""
 
 
 def main() -> int:
@@ -57,7 +58,8 @@ def main() -> int:
     with running(pager.address) as system, tempfile.TemporaryDirectory(dir=".") as folder:
         latency = alert_latency.measure(system, pager)
         rates = stow.measure(system, Path(folder))
-        text = page(rates, latency, system.backend)
+        backend = system.backend
+    text = page(rates, latency, backend, deidentification.section(deidentification.measure()))
     PAGE.write_text(text, "utf-8")
     sys.stdout.write(text)
     return 0

@@ -29,10 +29,8 @@ class Encoding:
     endian: str
     """`<` or `>`."""
 
-    @property
-    def key_width(self) -> int:
-        """Bytes that tell one kind of element from another: the tag, and the VR where it is coded."""
-        return 6 if self.explicit else 4
+    key_width: int
+    """Bytes that tell one kind of element from another: the tag, and the VR where it is coded."""
 
     def length_u16(self) -> Length:
         """Read a 16-bit length."""
@@ -78,6 +76,6 @@ class Encoding:
         return struct.unpack(f"{self.endian}{len(value) // size}{form}", value[: len(value) // size * size])
 
 
-EXPLICIT_LITTLE: Final = Encoding(True, "<")
-IMPLICIT_LITTLE: Final = Encoding(False, "<")
-EXPLICIT_BIG: Final = Encoding(True, ">")
+EXPLICIT_LITTLE: Final = Encoding(True, "<", 6)
+IMPLICIT_LITTLE: Final = Encoding(False, "<", 4)
+EXPLICIT_BIG: Final = Encoding(True, ">", 6)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from operator import attrgetter
+from operator import itemgetter
 from typing import Final
 
 from schemas.identifiers import Pseudonyms
@@ -141,7 +141,7 @@ def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, head: bytes)
     walker, end = _walked(source, profile, replacing)
     edits = _with_marks(walker.edits, facts, encoding, profile)
     if risk and walker.pixels_at >= 0:
-        edits.append(Edit(walker.pixels_at, end, b"", (), 0x7FE00010, "withhold"))
+        edits.append((walker.pixels_at, end, b"", (), 0x7FE00010, "withhold"))
     ours = _own_pieces(source, walker, facts, end, pseudonyms, profile)
     report = Report.of(EDITION, profile.codes, edits, ours is not None)
     inflated = None if source.raw is head else source.raw
@@ -181,11 +181,11 @@ def _require(facts: Facts) -> None:
 def _with_marks(edits: list[Edit], facts: Facts, encoding: Encoding, profile: Profile) -> list[Edit]:
     """Say what was done (PS3.15 §E.1.1): only codes of options that were carried out."""
     marks, temporal = _marks(encoding, profile)
-    ours = [
-        Edit(facts.marks_at, facts.marks_at, marks, (), 0x00120062, _MARK_RULE),
-        Edit(facts.temporal_at, facts.temporal_at, temporal, (), 0x00280303, _MARK_RULE),
+    ours: list[Edit] = [
+        (facts.marks_at, facts.marks_at, marks, (), 0x00120062, _MARK_RULE),
+        (facts.temporal_at, facts.temporal_at, temporal, (), 0x00280303, _MARK_RULE),
     ]
-    return sorted(ours + edits, key=attrgetter("start"))
+    return sorted(ours + edits, key=itemgetter(0))
 
 
 @lru_cache(maxsize=64)
@@ -214,11 +214,13 @@ def _pieces(
 ) -> tuple[tuple[bytes | tuple[int, int], ...], int]:  # fmt: skip
     """Splice: the untouched slices between the edits, and behind them the pixels as one range."""
     parts, at = [], source.data_set_at
-    for edit in edits:
-        if edit.start > at:
-            parts.append(source.raw[at : edit.start])
-        parts.append(edit.replacement)
-        at = max(at, edit.stop)
+    raw = source.raw
+    for start, stop, replacement, _path, _tag, _rule in edits:
+        if start > at:
+            parts.append(raw[at:start])
+        if replacement:
+            parts.append(replacement)
+        at = max(at, stop)
     parts.append(source.raw[at:pixels_from])
     header = b"".join(parts)
     tail = end - max(at, pixels_from)

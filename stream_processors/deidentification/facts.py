@@ -13,10 +13,8 @@ from stream_processors.deidentification.walker import Walker
 LAST_FACT: Final = 0x00401003
 """Beyond this tag nothing is asked; functional groups and pixels come later."""
 
-MARKED_FROM: Final = 0x00120062
-"""Where what was done is written: (0012,0062) to (0012,0064)."""
-TEMPORAL_MARK: Final = 0x00280303
-BURNED_IN_MARK: Final = 0x00280301
+BOUNDS: Final = (0x00120064, 0x00280303, LAST_FACT)
+"""Behind the first two stands what was done: (0012,0062) to (0012,0064), and (0028,0303)."""
 
 TAGS: Final = frozenset(
     {
@@ -74,24 +72,27 @@ def read_facts(walker: Walker, encoding: Encoding, at: int) -> Facts:
         As the walk itself.
     """
     raw, table = walker.raw, kinds(walker.profile, encoding)
+    get, width, limit = table.known.get, encoding.key_width, min(walker.size, len(raw))
     values: dict[int, bytes] = {}
-    marks_at = temporal_at = -1
+    marks: list[int] = []
+    beyond = BOUNDS[0]
     while at < walker.size:
-        entry = table.known.get(raw[at : at + encoding.key_width]) or walker.learn(table, at)
-        if marks_at < 0 and entry.tag > 0x00120064:
-            marks_at = at
-        if temporal_at < 0 and entry.tag > TEMPORAL_MARK:
-            temporal_at = at
-        if entry.tag > LAST_FACT:
-            break
-        begin = at + entry.value_at
-        length = entry.length_of(raw, at + entry.length_at)[0]
-        stop = begin + length
-        if length == UNDEFINED:
+        entry = get(raw[at : at + width]) or walker.learn(table, at)
+        length_of, length_at, value_at, _code, tag, _vr, _rule = entry
+        if tag > beyond:
+            while tag > BOUNDS[len(marks)]:
+                marks.append(at)
+                if len(marks) == len(BOUNDS):
+                    return Facts(values, encoding, marks[0], marks[1])
+            beyond = BOUNDS[len(marks)]
+        length = length_of(raw, at + length_at)[0]
+        stop = at + value_at + length
+        if stop > limit:
+            if length != UNDEFINED:
+                raise walker.cut_short(stop)
             stop = walker.skipped(entry, encoding, at)
-        elif stop > walker.size or stop > len(raw):
-            raise walker.cut_short(stop)
-        if entry.tag in TAGS and entry.tag not in values:
-            values[entry.tag] = raw[begin:stop]
+        if tag in TAGS and tag not in values:
+            values[tag] = raw[at + value_at : stop]
         at = stop
-    return Facts(values, encoding, marks_at if marks_at >= 0 else at, temporal_at if temporal_at >= 0 else at)
+    marks += [at, at]
+    return Facts(values, encoding, marks[0], marks[1])

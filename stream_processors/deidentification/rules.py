@@ -88,7 +88,7 @@ def rule(profile: Profile, tag: int, vr: str) -> str:
         return REMOVE
     if known and vr != known and _misplaced(vr, known):
         return REMOVE
-    return _by_table(profile, tag, vr, action) if action else _default(profile, tag, vr)
+    return _by_table(profile, tag, vr, action) if action else unlisted(profile, tag, vr)
 
 
 def is_class_uid(tag: int) -> bool:
@@ -127,7 +127,8 @@ def _misplaced(vr: str, known: str) -> bool:
     return vr not in known and (vr == "SQ" or known == "SQ" or (vr in TEXT_VRS) != (known in TEXT_VRS))
 
 
-def _default(profile: Profile, tag: int, vr: str) -> str:
+def unlisted(profile: Profile, tag: int, vr: str) -> str:
+    """Decide where the table says nothing: by the VR, and by a few lists of codes."""
     if tag in CODE_VALUES:
         return CODE
     if tag in ALLOWED:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import Final, NamedTuple
+from typing import Final
 
 from stream_processors.deidentification import rules
 from stream_processors.deidentification.encoding import IMPLICIT_LITTLE, UNDEFINED, Encoding
@@ -56,16 +56,9 @@ Path = tuple[object, ...]
 """() at top level, else (path of the parent, tag of the sequence, number of the item from 1)."""
 
 
-class Edit(NamedTuple):
-    """Replace the bytes from `start` to `stop`; `rule` is "" for a length that had to follow."""
-
-    start: int
-    stop: int
-    replacement: bytes
-    path: Path
-    tag: int
-    rule: str
-
+Edit = tuple[int, int, bytes, Path, int, str]
+"""Start, stop, replacement, path, tag, rule: replace the bytes from start to stop. The rule is "" for a length that
+had to follow. A plain tuple, since a file has hundreds and a class would double the cost of each."""
 
 _harmless: dict[tuple[str, bytes], None] = {}
 """Texts found to hold nothing but vocabulary: such texts identify nobody, whoever the patient is."""
@@ -124,7 +117,7 @@ class Walker:
                 at = self._beyond(entry, encoding, at, length, end, path, depth)
                 continue
             if code == REMOVE:
-                edits.append(Edit(at, stop, b"", path, tag, rule))
+                edits.append((at, stop, b"", path, tag, rule))
                 self.delta += at - stop
             elif code == TEXT:
                 value = raw[begin:stop]
@@ -210,7 +203,7 @@ class Walker:
             raise RefusedError("truncated")
         mark, delta = len(self.edits), self.delta
         if length != UNDEFINED:
-            self.edits.append(Edit(begin - 4, begin, b"", path, entry.tag, ""))
+            self.edits.append((begin - 4, begin, b"", path, entry.tag, ""))
         at, number = begin, 0
         while at < stop:
             tag, item_length = self._item(inside, at)
@@ -234,7 +227,7 @@ class Walker:
             return after
         if begin + length > end:
             raise RefusedError("truncated")
-        self.edits.append(Edit(at + 4, begin, b"", path, ITEM, ""))
+        self.edits.append((at + 4, begin, b"", path, ITEM, ""))
         after = self.data_set(encoding, begin, begin + length, path, depth)
         if after != begin + length:
             raise RefusedError("malformed")
@@ -244,12 +237,13 @@ class Walker:
     def _follow(self, mark: int, length: int, before: int, encoding: Encoding) -> None:
         """Write the length that a changed content has, or take the place held for it away."""
         if length != before:
-            self.edits[mark] = self.edits[mark]._replace(replacement=encoding.long(length))
+            start, stop, _, path, tag, rule = self.edits[mark]
+            self.edits[mark] = (start, stop, encoding.long(length), path, tag, rule)
         elif len(self.edits) == mark + 1:
             self.edits.pop()
         else:
-            start = self.edits[mark].start
-            self.edits[mark] = self.edits[mark]._replace(stop=start)
+            start, _, same, path, tag, rule = self.edits[mark]
+            self.edits[mark] = (start, start, same, path, tag, rule)
 
     def _item(self, encoding: Encoding, at: int) -> tuple[int, int]:
         self.items += 1
@@ -353,7 +347,7 @@ class Walker:
     def _replace(self, entry: Entry, encoding: Encoding, at: int, stop: int, path: Path) -> None:
         """Remove, empty or dummy a whole element, a sequence among them."""
         if entry.rule == rules.REMOVE:
-            self.edits.append(Edit(at, stop, b"", path, entry.tag, entry.rule))
+            self.edits.append((at, stop, b"", path, entry.tag, entry.rule))
             self.delta += at - stop
             return
         new = b""
@@ -363,5 +357,5 @@ class Walker:
 
     def _put(self, entry: Entry, encoding: Encoding, at: int, stop: int, path: Path, value: bytes) -> None:
         element = encoding.element(entry.tag, entry.vr, value)
-        self.edits.append(Edit(at, stop, element, path, entry.tag, entry.rule))
+        self.edits.append((at, stop, element, path, entry.tag, entry.rule))
         self.delta += len(element) - (stop - at)

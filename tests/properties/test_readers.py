@@ -140,6 +140,6 @@ def test_damage_anywhere_ends_in_a_reason_or_a_verified_file(raw: bytes, data: s
     for _ in range(data.draw(st.integers(1, 6))):
         damaged[data.draw(st.integers(128, len(raw) - 1))] = data.draw(st.integers(0, 255))
     outcome = read_or_reason(lambda data: deidentify(data, NAMES).data, bytes(damaged))
-    assert outcome in REASONS or read_again(bytes(outcome)).end == len(outcome)
+    assert outcome in REASONS or (isinstance(outcome, bytes) and read_again(outcome).end == len(outcome))
     again = read_or_reason(read_again, bytes(damaged))
     assert isinstance(again, Reading) or again == "verification-failed"

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
-from stream_processors.deidentification import DEFAULT, RefusedError, deidentify, plan, rules, walker
+from stream_processors.deidentification import DEFAULT, RefusedError, deidentify, kinds, plan, rules, walker
 from stream_processors.deidentification.identity import Identity
 from stream_processors.deidentification.verify import Expected, verify
 from tests.support.dicoms import Options, ct_slice, to_bytes, ultrasound
@@ -114,7 +114,7 @@ def test_pixels_that_had_to_be_withheld_are_found() -> None:
 
 def test_an_engine_that_forgets_a_step_produces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "rule", lambda profile, tag, vr: rules.PASS)
-    monkeypatch.setattr(walker, "kinds", walker.Kinds)
+    monkeypatch.setattr(walker, "kinds", kinds.Kinds)
     with pytest.raises(RefusedError, match="verification-failed"):
         deidentify(to_bytes(SOURCE), NAMES)
 

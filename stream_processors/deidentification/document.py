@@ -1,0 +1,137 @@
+"""`python -m stream_processors.deidentification.document`: write what each profile does to each attribute."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from stream_processors.deidentification import rules
+from stream_processors.deidentification.dictionary import vr_of
+from stream_processors.deidentification.pixels_at_risk import BURNED_IN, SECONDARY_CAPTURE, ULTRASOUND
+from stream_processors.deidentification.profile import DEFAULT, EDITION, Profile
+from stream_processors.deidentification.refusal import REASONS
+from stream_processors.deidentification.table import BASIC, OPTION_MEANINGS, Row, load_table
+
+PAGE: Final = Path("docs/deidentification.md")
+
+ACTIONS: Final = {
+    rules.REMOVE: "the attribute goes, with all that is in it",
+    rules.EMPTY: "its value goes",
+    rules.DUMMY: "a constant stands in its place; for Patient ID the pseudonym, for a document nothing",
+    rules.NEW_UID: "each UID is renamed by a keyed hash; registered ones (PS3.6 Annex A) stay",
+    rules.MAP_UID: "as new-uid, but UIDs of classes and vocabularies stay",
+    rules.SHIFT: "moved by the patient's number of days; a time of day in it goes",
+    rules.KEEP: "kept as a code of the standard, a number, or an age with 90 years as the highest",
+    rules.AGE: "an age, with 90 years as the highest",
+    rules.HOLD: "kept unless it holds a word of the patient's identity",
+    rules.CLEAN: "words stay that are on the list of vocabulary and are none of the patient's; all others go",
+    rules.SCRUB: "emptied unless every word is on the list of vocabulary and none is the patient's",
+    rules.CODE: "a code or a version: emptied only when it holds a word of the patient's identity",
+    rules.NUMBER: "emptied unless it is a number, and none of the patient's",
+    rules.CLEAN_ITEMS: "its items are read on, by the same rules",
+    rules.PASS: "stays",
+}
+
+UNLISTED: Final = (
+    ("LO, SH, CS", "LO"), ("ST, LT, UT, UC", "LT"), ("PN, AE, TM, UR", "PN"), ("DA, DT", "DA"), ("UI", "UI"),
+    ("DS, IS", "DS"), ("AS", "AS"), ("SQ", "SQ"), ("binary numbers, bytes", "US"), ("UN", "UN"),
+)  # fmt: skip
+_NO_CODE: Final = 0x00187006
+"""Any attribute that is on no list of codes."""
+
+HEAD: Final = f"""# What de-identification does to each attribute
+
+Made by `python -m stream_processors.deidentification.document` from the code and from the table of PS3.15 Annex E,
+edition {EDITION}; a test holds this page to them. How and why is in [decision 0012](decisions/0012-header-splicing.md).
+
+    RADSTREAM_PSEUDONYM_KEY=... python -m stream_processors.deidentification IN OUT --report report.json
+
+The default for AI is {", ".join(DEFAULT.codes)}. `--options` names other columns; Basic is always on. The output is
+pseudonymised data, not Safe Harbor: shifted dates and patient characteristics are in it.
+"""
+
+OTHERS: Final = ", ".join(f"`{reason}`" for reason in sorted(REASONS - {"unsupported-content"}))
+QUARANTINED: Final = f"""## What is not handed on
+
+| reason | what it is |
+|---|---|
+| `{BURNED_IN}` | Burned In Annotation says YES. Text in pixels is not searched for yet |
+| `{ULTRASOUND}` | ultrasound nearly always has the patient's name in its pixels; NO in that attribute clears nothing |
+| `{SECONDARY_CAPTURE}` | screen captures, scans, and whatever names a conversion type |
+| `unsupported-content` | a DICOMDIR describes files that are not there. Audio and raw data cannot be read |
+| all others | {OTHERS}: the file is broken, or the output did not verify |
+
+From the command line these files are encrypted and set aside whole. In the stream, files with pixels at risk leave a clean
+header without pixels, and the raw object stays in the encrypted tier.
+"""
+
+
+def page() -> str:
+    """Write the whole page."""
+    actions = "\n".join(f"| {name} | {meaning} |" for name, meaning in ACTIONS.items())
+    options = "\n".join(f"| {code} | {meaning} |" for code, meaning in OPTION_MEANINGS.items())
+    unlisted = "\n".join(f"| {name} | {_unlisted(vr)} |" for name, vr in UNLISTED)
+    rows = "\n".join(_line(row) for row in load_table()[1] if not row.is_pattern)
+    return f"""{HEAD}
+| code | option |
+|---|---|
+{options}
+
+| action | meaning |
+|---|---|
+{actions}
+
+## What the table does not list
+
+Private attributes go, but for the Safe Private list under 113111. Overlay (60xx) and curve (50xx) groups go whole,
+labels and descriptions included; so do group lengths, unknown attributes, Document Title, the preamble, file meta but for
+what names the file, and whatever trails the data set. Text under an attribute that the dictionary knows as a number goes.
+All else goes by its VR:
+
+| VR | with the default profile |
+|---|---|
+{unlisted}
+
+{QUARANTINED}
+## Each row of the table
+
+What Basic does, what the default does, and which option alone does something else.
+
+| tag | attribute | VR | Basic | default | other options |
+|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def _unlisted(vr: str) -> str:
+    return rules.REMOVE if vr == "UN" else rules.unlisted(DEFAULT, _NO_CODE, vr)
+
+
+def _line(row: Row) -> str:
+    tag = int(row.tag, 16)
+    vr = vr_of(tag)
+    basic = rules.rule(_BASIC, tag, vr)
+    others = [
+        f"{code}: {action}"
+        for code, profile in _SINGLE.items()
+        if (action := rules.rule(profile, tag, vr)) != basic
+    ]
+    default = rules.rule(DEFAULT, tag, vr)
+    return (
+        f"| {row.tag[:4]},{row.tag[4:]} | {row.keyword} | {vr} | {basic} | {default} | {'; '.join(others)} |"
+    )
+
+
+_BASIC: Final = Profile(frozenset())
+_SINGLE: Final = {code: Profile(frozenset({code})) for code in OPTION_MEANINGS if code != BASIC}
+
+
+def main() -> int:
+    """Write the page into the repository."""
+    PAGE.write_text(page(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
