@@ -172,8 +172,8 @@ def section(costs: list[Cost]) -> str:
     )
     return f"""## De-identification against pydicom, a hash and a raw copy
 
-Processor time of one process, best of {ROUNDS} alternating rounds, generated files. "Lazy" is pydicom's read and save, which writes
-nested bytes back unread; "every element" reads each one, nested ones included, and saves.
+Processor time of one process, best of {ROUNDS} alternating rounds, generated files. "Lazy" is pydicom's read and save, which
+writes nested bytes back unread; "every element" reads each one, nested ones included, and saves.
 
 | bytes to bytes | walk ms | verified ms | every element / walk | lazy / verified | every element / verified | SHA-256 / walk |
 |---|---|---|---|---|---|---|
