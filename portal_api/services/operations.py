@@ -100,11 +100,15 @@ def component_view(name: str, about: Mapping[str, object]) -> ComponentView:
         component=name,
         pid=pid if isinstance(pid, int) else None,
         address=str(about.get("address") or ""),
-        state={200: "ready", None: "no answer"}.get(storage.readiness(str(about.get("health") or "")), "not ready"),
+        state={200: "ready", None: "no answer"}.get(
+            storage.readiness(str(about.get("health") or "")), "not ready"
+        ),
     )
 
 
-def lags(offsets: Mapping[tuple[str, str], tuple[Mapping[int, int], Mapping[int, int]]]) -> tuple[LagView, ...]:
+def lags(
+    offsets: Mapping[tuple[str, str], tuple[Mapping[int, int], Mapping[int, int]]],
+) -> tuple[LagView, ...]:
     """Subtract committed offsets from end offsets, for each group and each topic it has ever committed."""
     return tuple(
         LagView(

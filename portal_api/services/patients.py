@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,11 +38,11 @@ def identify(connections: Connections, person: Person, studies: Sequence[str]) -
     identities = connections.vault.read(
         person.site, list(studies), purpose=PURPOSE, actor=person.user, actor_role=person.role
     )
-    today = datetime.datetime.fromtimestamp(connections.clock.now() / MICROSECONDS, datetime.UTC).date()
+    today = dt.datetime.fromtimestamp(connections.clock.now() / MICROSECONDS, dt.UTC).date()
     return {study: patient_view(identity, today) for study, identity in identities.items()}
 
 
-def patient_view(identity: Identity, today: datetime.date) -> PatientView:
+def patient_view(identity: Identity, today: dt.date) -> PatientView:
     """Turn DICOM values into what a person reads."""
     return PatientView(
         name=readable_name(identity.patient_name),
@@ -65,10 +65,12 @@ def readable_name(person_name: str) -> str:
     return ", ".join(part for part in (family, given) if part)
 
 
-def age(birth_date: str, today: datetime.date) -> str:
+def age(birth_date: str, today: dt.date) -> str:
     """Return the age on a day from a DICOM date (`YYYYMMDD`): years, below two years months; empty if not a date."""
     try:
-        born = datetime.datetime.strptime(birth_date.replace("-", "").strip(), "%Y%m%d").date()
+        born = (
+            dt.datetime.strptime(birth_date.replace("-", "").strip(), "%Y%m%d").replace(tzinfo=dt.UTC).date()
+        )
     except ValueError:
         return ""
     months = (today.year - born.year) * 12 + today.month - born.month - (today.day < born.day)
