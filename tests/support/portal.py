@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -415,7 +416,7 @@ def seed_alert(system: System, case: Case, *, delivered: bool = True) -> str:
         rule_version="1", reason=case.reason, alert_class="critical", modality=case.modality, body_part=case.body,
         demonstration=True, synthetic=True,
     )  # fmt: skip
-    (state,) = asyncio.run(outputs(raise_alerts.run(score, step_context(connections))))
+    (state,) = collected(raise_alerts.run(score, step_context(connections)))
     system.put(
         OpenAlertRow(
             site=case.site, shard=shard(state.alert_id), alert_id=state.alert_id, study=case.study, version=state.version,
@@ -452,9 +453,14 @@ def seed_operations(system: System) -> None:
     )  # fmt: skip
 
 
-async def outputs(produced: AsyncIterator[Any]) -> list[Any]:
-    """Collect what a step yields."""
-    return [each async for each in produced]
+def collected(produced: AsyncIterator[Any]) -> list[Any]:
+    """Collect what a step yields, in a thread of its own: the caller's may have a loop running (Playwright's)."""
+
+    async def outputs() -> list[Any]:
+        return [each async for each in produced]
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(outputs())).result()
 
 
 class CommandContext:
@@ -503,9 +509,9 @@ class Steps:
             for record in consumer.poll(10, 0.1):
                 command = decode(record.value, connections.registry)
                 if isinstance(command, ReviewCommand):
-                    self._sink(asyncio.run(outputs(review_study.run(command, context))))
+                    self._sink(collected(review_study.run(command, context)))
                 elif isinstance(command, AlertCommand):
-                    asyncio.run(outputs(raise_alerts.run(command, context)))
+                    collected(raise_alerts.run(command, context))
                 consumer.commit({(record.topic, record.partition): record.offset + 1})
         consumer.close()
 
