@@ -79,7 +79,7 @@ def read_operations(connections: Connections, person: Person) -> OperationsView:
     """Read everything the page shows."""
     day = day_of(connections.clock.now())
     found = storage.components(connections.settings.data)
-    lag = lags(storage.offsets(connections.log, [name for name, _ in found], list(catalogue())))
+    lag = lags(storage.offsets(connections.log, groups([name for name, _ in found]), list(catalogue())))
     audit = audit_views(storage.audit_on(connections.tables, person.site, day))
     return OperationsView(
         site=person.site,
@@ -91,6 +91,11 @@ def read_operations(connections: Connections, person: Person) -> OperationsView:
         audit=audit[:AUDIT_SHOWN],
         audit_total=len(audit),
     )
+
+
+def groups(members: list[str]) -> list[str]:
+    """Return the consumer groups of processes: instances of a component (`infer-2`) share the component's group."""
+    return sorted({member.partition("-")[0] for member in members})
 
 
 def component_view(name: str, about: Mapping[str, object]) -> ComponentView:

@@ -159,7 +159,13 @@ def test_a_page_escapes_what_a_sender_wrote(system, sign_in):
 
 def test_another_sites_study_does_not_exist(seeded, sign_in):
     stranger = sign_in(site=OTHER_SITE)
-    for path in (STUDY, API_STUDY, f"{API_STUDY}/trace", f"{API_STUDY}/images/{instance_id(1)}", f"{API_STUDY}/images/{instance_id(1)}/overlay"):  # fmt: skip
+    for path in (
+        STUDY,
+        API_STUDY,
+        f"{API_STUDY}/trace",
+        f"{API_STUDY}/images/{instance_id(1)}",
+        f"{API_STUDY}/images/{instance_id(1)}/overlay",
+    ):
         assert stranger.get(path).status_code == 404
     body = {"action": "sign", "revision_seen": 1, "version_seen": 0}
     assert stranger.post(f"{API_STUDY}/reviews", json=body).status_code == 404
@@ -191,7 +197,15 @@ def test_the_worklist_page_says_what_the_api_says(reader):
     rows = reader.get("/api/worklist").json()["rows"]
     html = reader.get("/").text
     assert re.findall(r'<tr data-study="([^"]+)"', html) == [row["study"] for row in rows]
-    assert [row["urgency"] for row in rows] == ["critical", "high", "undetermined", "not-analysed", "pending", "not-analysed", "routine"]  # fmt: skip
+    assert [row["urgency"] for row in rows] == [
+        "critical",
+        "high",
+        "undetermined",
+        "not-analysed",
+        "pending",
+        "not-analysed",
+        "routine",
+    ]
 
 
 def test_a_filter_without_rows_says_so(reader):
@@ -206,7 +220,15 @@ def test_a_study_tells_its_result_and_its_way(reader):
     study = reader.get(API_STUDY).json()
     assert (study["result"]["status"], study["result"]["demonstration"]) == ("analysed", True)
     assert [finding["finding"] for finding in study["findings"]][:2] == ["pneumothorax", "effusion"]
-    assert [stage["stage"] for stage in study["stages"]] == ["received", "de-identified", "assembled", "routed", "inferred", "findings", "scored"]  # fmt: skip
+    assert [stage["stage"] for stage in study["stages"]] == [
+        "received",
+        "de-identified",
+        "assembled",
+        "routed",
+        "inferred",
+        "findings",
+        "scored",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +259,17 @@ def test_an_image_that_cannot_be_shown_says_why(reader, number, reason):
     assert reason in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("path", ["/studies/st-0", "/api/studies/st-0", f"{API_STUDY}/images/in-0", f"{API_STUDY}/images/in-0/overlay", "/nothing", "/api/nothing"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/studies/st-0",
+        "/api/studies/st-0",
+        f"{API_STUDY}/images/in-0",
+        f"{API_STUDY}/images/in-0/overlay",
+        "/nothing",
+        "/api/nothing",
+    ],
+)
 def test_what_does_not_exist_is_told_plainly(reader, path):
     answer = reader.get(path)
     assert answer.status_code == 404

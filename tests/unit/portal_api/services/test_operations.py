@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from portal_api.services.operations import LagView, audit_views, component_view, lags, reasons
+from portal_api.services.operations import LagView, audit_views, component_view, groups, lags, reasons
 from schemas.rows import AuditEntryRow, QuarantinedObjectRow
 
 
@@ -42,3 +42,7 @@ def test_the_audit_counts_subjects_and_shows_the_newest_first():
 
 def test_a_process_without_a_health_address_does_not_answer():
     assert component_view("infer", {"pid": 7}).state == "no answer"
+
+
+def test_instances_of_a_component_are_one_group():
+    assert groups(["infer-1", "infer-2", "route_study"]) == ["infer", "route_study"]

@@ -7,8 +7,18 @@ from portal_api.web import words
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(None, "unknown"), (-4, "0 s"), (8.9, "8 s"), (59.99, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h 00 min"), (11_100, "3 h 05 min"), (90_000, "1 d 1 h")],
-)  # fmt: skip
+    [
+        (None, "unknown"),
+        (-4, "0 s"),
+        (8.9, "8 s"),
+        (59.99, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h 00 min"),
+        (11_100, "3 h 05 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
 def test_durations_read_as_people_say_them(seconds, said):
     assert words.duration(seconds) == said
 
