@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -95,7 +95,7 @@ def _watch(
 ) -> tuple[list[StudyOutcome], Counter[str], set[str]]:
     keys = _study_keys(connections, to_send)
     damaged = sum(len(sent.files) for sent in to_send if sent.kind == "damaged")
-    today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     said = -1
     while True:
@@ -155,7 +155,7 @@ def demonstrate(*, exit_after: bool, json_file: Path | None, say: Say) -> Demons
     if environment is None:
         say(f"No Triton server here ({why_not}); the model runs by ONNX Runtime in-process.")
     port, triton_http = runs.free_ports(2)
-    name = datetime.now(timezone.utc).strftime("demo-%Y%m%d-%H%M%S-%f")[:-3]
+    name = datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S-%f")[:-3]
     run, settings = runs.create(
         name,
         dict.fromkeys(SITES, f"http://127.0.0.1:{port}/alerts"),

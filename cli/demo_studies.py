@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import resources
 
 from pydicom import Dataset, dcmread
@@ -161,7 +161,7 @@ def _generated(study: GeneratedStudy) -> Sent:
         accession_number=f"SYN{study.seed}",
         birth_date=study.birth_date,
         sex=study.sex,
-        taken_at=datetime.now(timezone.utc),
+        taken_at=datetime.now(UTC),
         priority=study.priority,
     )
     study_uid = str(generate_uid(prefix=None))

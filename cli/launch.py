@@ -55,9 +55,7 @@ def start(run: Run, settings: Settings, plan: Plan) -> None:
     logs = run.data / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / "supervisor.log").open("ab") as log:
-        subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def address_of(run: Run, component: str) -> str | None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -180,7 +180,7 @@ def ingest(
     run = _chosen(run_name)
     command = [sys.executable, "-m", "producers", "folder", str(path), "--site", site, *context.args]
     environment = os.environ | {"RADSTREAM_SETTINGS": str(run.settings_file)}
-    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603 - our own module
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
 @app.command()
@@ -206,7 +206,7 @@ def reconcile(
 ) -> None:
     """Compare what senders were told with objects, topics, tables and alerts; exit status 1 if anything is lost or doubled."""
     connections = _connected(_chosen(run_name))
-    today = datetime.now(timezone.utc).date()
+    today = datetime.now(UTC).date()
     wanted = [(today - timedelta(days=back)).isoformat() for back in range(days)]
     try:
         report = compare(connections, [site.name for site in connections.settings.sites], wanted)

@@ -168,7 +168,7 @@ def instance_problems(
 def study_problems(
     connections: Connections, site: str, study: str, published: Published, listed: Counter[tuple[str, str]]
 ) -> Iterable[tuple[str, str, str]]:
-    """Compare a study's revision, result, place in the worklist and alerts."""
+    """Compare a study's revision, result, and place in the worklist."""
     tables = connections.tables
     assembly = tables.get(StudyAssemblyRow, site=site, study=study)
     row = tables.get(StudyRow, site=site, study=study)
@@ -190,8 +190,14 @@ def study_problems(
         yield "lost", "worklist-row-missing", ""
     elif places > 1:
         yield "doubled", "worklist-row-twice", ""
+
+
+def alert_problems(
+    connections: Connections, site: str, published: Published
+) -> Iterable[tuple[str, str, str]]:
+    """Every raised alert must have been delivered."""
     for alert in sorted(published.raised):
-        delivery = tables.get(AlertDeliveryRow, site=site, alert_id=alert, channel="webhook")
+        delivery = connections.tables.get(AlertDeliveryRow, site=site, alert_id=alert, channel="webhook")
         if delivery is None or delivery.status != "delivered":
             yield "lost", "alert-not-delivered", alert
 
@@ -224,6 +230,7 @@ def reconcile(connections: Connections, sites: Sequence[str], days: Sequence[str
                 for kind, what, subject in (
                     *instance_problems(connections, site, study, rows, published),
                     *study_problems(connections, site, study, published, listed),
+                    *alert_problems(connections, site, published),
                 ):
                     told = "pending" if pending and kind == "lost" else kind
                     problems.append(Problem(told, what, site, study, subject))

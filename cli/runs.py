@@ -7,6 +7,7 @@ all that this checkout started and nothing else.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import secrets
@@ -56,6 +57,11 @@ class Run:
     def secrets(self) -> Path:
         """Folder of the keys (readable by the owner alone)."""
         return self.path / "secrets"
+
+    @property
+    def credentials(self) -> Path:
+        """Digests of the tokens."""
+        return self.secrets / "credentials.json"
 
     @property
     def data(self) -> Path:
@@ -173,7 +179,7 @@ def create(
             vault=_secret(run, "vault"),
             vault_key_id="1",
             session=_secret(run, "session"),
-            credentials=SecretReference(f"file:{run.secrets / 'credentials.json'}"),
+            credentials=SecretReference(f"file:{run.credentials}"),
         ),
         stow=HttpSettings(port=stow),
         portal=HttpSettings(port=portal),
@@ -183,14 +189,22 @@ def create(
         steps=StepsSettings(quiet_window_s=quiet_window_s),
         log_level=log_level,
     )
+    _no_credentials_yet(run)
     run.data.mkdir(parents=True, exist_ok=True)
     settings.write(run.settings_file)
     return run, settings
 
 
+def _no_credentials_yet(run: Run) -> None:
+    """Gateways and portal start before the first token is made: they read an empty file then, and it again when it changes."""
+    with contextlib.suppress(FileExistsError), run.credentials.open("x", encoding="utf-8") as file:
+        run.credentials.chmod(0o600)
+        file.write("[]")
+
+
 def token(run: Run, site: str, role: str, user: str) -> str:
     """Make a token; only its digest is kept."""
-    return new_token(run.secrets / "credentials.json", site, role, user)
+    return new_token(run.credentials, site, role, user)
 
 
 def stop(run: Run) -> bool:

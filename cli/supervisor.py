@@ -68,7 +68,8 @@ class Supervisor:
     def keep(self) -> None:
         """Start and restart processes until told to stop, then drain them."""
         while not self.stopping:
-            if any([self._look_after(child) for child in self.children]):
+            changed = [self._look_after(child) for child in self.children]
+            if any(changed):
                 self._write_state()
             time.sleep(TICK_S)
         self._drain()
@@ -99,7 +100,7 @@ class Supervisor:
             "OMP_NUM_THREADS": "1",
         }
         with (logs / f"{component.name}.log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - the command is made of our own module names
+            return subprocess.Popen(
                 component.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -233,11 +233,15 @@ class Delivery:
         connections, now = self._connections, self._connections.clock.now()
         object_id = str(uuid.uuid4())
         key = object_key(self._site, now, object_id)
-        writer = connections.sealed.open_write(QUARANTINE, key)
         sealed = connections.sealed
-        for piece in sealed.stream(RAW, incoming.key, site=self._site, study="", purpose="quarantine"):
-            writer.write(piece)
-        writer.commit()
+        writer = sealed.open_write(QUARANTINE, key)
+        try:
+            for piece in sealed.stream(RAW, incoming.key, site=self._site, study="", purpose="quarantine"):
+                writer.write(piece)
+            writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
         row = QuarantinedObjectRow(
             site=self._site,
             day=day(now),

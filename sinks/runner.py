@@ -115,9 +115,7 @@ class SinkRunner:
                 return
             except StopError:
                 raise
-            except (
-                Exception
-            ) as error:  # a fault of the sink itself: tried again, then kept for people to read
+            except Exception as error:  # noqa: BLE001 - a fault of the sink itself: tried again, then kept to be read
                 unexpected += 1
                 self._log.warning("unexpected-error", error_type=type(error).__name__, attempt=attempt)
                 if unexpected >= UNEXPECTED_TRIES:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import singledispatch
 from typing import Any
 from zlib import crc32
@@ -78,7 +78,7 @@ def shard_of(key: str) -> int:
 
 def day_of(time_us: int) -> str:
     """UTC day of a time in microseconds, as `2026-11-21`."""
-    return datetime.fromtimestamp(time_us / MICROSECONDS, tz=timezone.utc).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(time_us / MICROSECONDS, tz=UTC).strftime("%Y-%m-%d")
 
 
 def _write(row: Row, at: int, *columns: str) -> Write:

@@ -186,7 +186,7 @@ class Binder:
 
     async def _resolve(self, each: Input) -> Resolved:
         try:
-            event, origin = await self._insist(self._understood, each)
+            event, origin = await self._read(each)
         except Exception as error:  # the boundary of an input: what does not decode goes to quarantine
             if judge(error, Tries(), self._policy) is Verdict.STOP:
                 raise
@@ -203,6 +203,13 @@ class Binder:
             if await self._is_final(failure, tries):
                 final = RetriesExhaustedError() if isinstance(failure, RetryError) else failure
                 return await self._given_up(found, final, tries.made)
+
+    async def _read(self, each: Input) -> tuple[Event | DeadlineReached, Origin]:
+        """Decode, which asks the registry only for schemas it has not seen; a registry that is away is waited for."""
+        try:
+            return self._understood(each)
+        except RetryError:
+            return await self._insist(self._understood, each)
 
     def _understood(self, each: Input) -> tuple[Event | DeadlineReached, Origin]:
         if isinstance(each, DueInput):
@@ -243,7 +250,7 @@ class Binder:
             return True
         self._around.metrics.count("radstream_retries_total")
         self._log.warning("attempt failed, will be made again", attempts=tries.made, exc_info=error)
-        await self._sleep(self._policy.pause_s(max(tries.made, 1), self._chance()))
+        await self._sleep(self._policy.pause_s(tries.made, self._chance()))
         return False
 
     async def _blame(self, tries: Tries) -> Verdict:
@@ -257,7 +264,7 @@ class Binder:
 
     async def _given_up(self, found: Resolved, error: BaseException, attempts: int) -> Resolved:
         record = as_record(found.input.row) if isinstance(found.input, DueInput) else found.input
-        letter = await self._insist(self._around.dead_letter, record, found.site, error, max(attempts, 1))
+        letter = await self._insist(self._around.dead_letter, record, found.site, error, attempts)
         self._around.metrics.count("radstream_dead_letters_total", site=found.site)
         self._log.error("input given up", topic=record.topic, partition=record.partition, offset=record.offset,
                         exc_info=error)  # fmt: skip

@@ -24,6 +24,7 @@ from inference.batching import Batcher
 from inference.client import TritonClient, watch
 from inference.in_process import InProcess
 from inference.spec import ModelSpec
+from runtime import logs
 from runtime.errors import DeadLetterError, RetryError
 
 
@@ -75,7 +76,18 @@ async def model_server(address: str) -> AsyncIterator[ModelServer]:
     specs = model_specs()
     client = TritonClient(address) if address else None
     backend: InferenceBackend = client or InProcess()
-    watching = asyncio.ensure_future(watch(client, list(specs.values()))) if client else None
+    log = logs.logger("model-server")
+    watching = (
+        asyncio.ensure_future(
+            watch(
+                client,
+                list(specs.values()),
+                report=lambda model, state: log.warning("model", model=model, state=state),
+            )
+        )
+        if client
+        else None
+    )
     batcher = Batcher(backend)
     try:
         yield ModelServer(backend, batcher, specs)

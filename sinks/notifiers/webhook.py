@@ -37,7 +37,7 @@ CHANNEL = "webhook"
 TIMEOUT_S = 5.0
 """Seconds for one try: a pager that takes longer is down."""
 ATTEMPTS = 6
-"""Tries in one run; together with the waits about 15 s. A failure is then published, and the alert is tried again from the log."""
+"""Tries in one run; with the waits about 15 s. A receiver that stays down is tried again from the log."""
 FIRST_WAIT_S = 0.5
 """Seconds before the second try; doubles after each."""
 FINAL_STATUSES = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
@@ -132,7 +132,8 @@ class WebhookNotifier:
         status = 0
         for attempt in range(1, ATTEMPTS + 1):
             if attempt > 1:
-                self.sleep(wait_before(attempt, random.random()))
+                jitter = random.random()  # noqa: S311 - spreads tries, keeps no secret
+                self.sleep(wait_before(attempt, jitter))
             seconds = self.clock.now() // MICROSECONDS
             headers = {
                 "Content-Type": "application/json",

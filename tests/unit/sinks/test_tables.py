@@ -23,8 +23,8 @@ from schemas.rows import (
     TraceHopRow,
     WorklistItemRow,
 )
-from sinks.tables import SPEC, TablesSink, changes, shard_of, trace_hop
 from schemas.topics import catalogue
+from sinks.tables import SPEC, TablesSink, changes, shard_of, trace_hop
 
 SITE, STUDY = "north", "st-" + "1" * 32
 
