@@ -149,6 +149,8 @@ class Case:
     rule: str = ""
     claimed_by: str = ""
     at_risk: str = ""
+    decided: bool = False
+    """A rule on the first finding decided, also where the class is routine."""
     picture: bool = True
     site: str = SITE
     description: str = ""
@@ -215,7 +217,7 @@ CASES = (
         weight=1.0,
         ordered="routine",
         rule="R0",
-        reason="5 findings tested",
+        reason="no finding reached its threshold",
         description="Chest PA/lat",
         source="Clinic North",
         findings=(("nodule", 0.31, None), ("pneumothorax", 0.04, None)),
@@ -277,7 +279,9 @@ def seed_case(system: System, case: Case) -> None:
         case.urgency, "analysed"
     )
     analysed = status == "analysed"
-    top = case.findings[0] if case.findings and case.urgency in ("critical", "high") else None
+    top = (
+        case.findings[0] if case.findings and (case.decided or case.urgency in ("critical", "high")) else None
+    )
     system.put(
         WorklistItemRow(
             site=case.site, shard=shard(case.study), study=case.study, received_at=received,

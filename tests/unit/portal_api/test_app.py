@@ -208,6 +208,19 @@ def test_the_worklist_page_says_what_the_api_says(reader):
     ]
 
 
+def test_a_routine_row_says_its_finding_where_a_rule_on_one_decided(system, sign_in):
+    findings = (("nodule", 0.71, None),)
+    seed_case(
+        system, Case(number=1, name="DOE^Jane", findings=findings, decided=True, rule="R8", reason="a nodule")
+    )
+    seed_case(
+        system, Case(number=2, name="ROE^Max", rule="ordered", reason="no finding reached its threshold")
+    )
+    html = sign_in().get("/").text
+    assert "Nodule <b" in html
+    assert "No finding reached its threshold" in html
+
+
 def test_a_filter_without_rows_says_so(reader):
     assert "Nothing in this view" in reader.get("/?view=mine").text
 
