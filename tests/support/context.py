@@ -219,7 +219,9 @@ def events(outputs: list[Output]) -> list[Event]:
 def deadlines(outputs: list[Output]) -> list[DeadlineReached]:
     """Return the deadlines among outputs as the inputs they become."""
     return [
-        DeadlineReached(site=each.site, study=each.study, name=each.name, due_at=each.due_at, payload=each.payload)
+        DeadlineReached(
+            site=each.site, study=each.study, name=each.name, due_at=each.due_at, payload=each.payload
+        )
         for each in outputs
         if isinstance(each, Deadline)
     ]
