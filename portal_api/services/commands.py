@@ -73,7 +73,7 @@ async def review(connections: Connections, person: Person, study: str, request: 
         connections, partial(storage.review_outcome, connections, person.site, command_id)
     )
     row = await run_in_threadpool(studies.review, connections.tables, person.site, study)
-    return answer(command_id, outcome, review_view(row, person.user))
+    return answer(command_id, outcome, review_view(row, person.user, request.revision_seen))
 
 
 async def acknowledge(

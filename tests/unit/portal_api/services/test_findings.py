@@ -35,14 +35,20 @@ def test_a_finding_without_a_threshold_is_never_above_it():
 
 
 def test_a_study_nobody_touched_has_an_open_review_of_version_0():
-    view = review_view(None, "dr.reader")
+    view = review_view(None, "dr.reader", 1)
     assert (view.version, view.status, view.mine, view.decisions) == (0, "open", False, ())
 
 
 def test_a_claim_is_mine_or_somebody_elses():
     row = ReviewRow(site="n", study="s", version=1, claimed_by="dr.reader")
-    assert review_view(row, "dr.reader").mine
-    assert not review_view(row, "dr.second").mine
+    assert review_view(row, "dr.reader", 1).mine
+    assert not review_view(row, "dr.second", 1).mine
+
+
+@pytest.mark.parametrize(("study_revision", "closed"), [(1, True), (2, False)])
+def test_a_signature_closes_the_revision_it_was_given_on_and_no_later_one(study_revision, closed):
+    row = ReviewRow(site="n", study="s", version=2, revision=1, status="signed", signed_by="r", signed_at=5)
+    assert review_view(row, "r", study_revision).closed is closed
 
 
 def test_decisions_are_read_as_the_step_writes_them():

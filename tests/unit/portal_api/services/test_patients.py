@@ -4,8 +4,10 @@ import datetime as dt
 
 import pytest
 
-from portal_api.services.patients import age, patient_view, readable_name
+from portal_api.identity import Person
+from portal_api.services.patients import age, identify, patient_view, readable_name
 from runtime.vault import Identity
+from schemas.rows import VaultEntryRow
 
 TODAY = dt.date(2026, 11, 21)
 
@@ -38,6 +40,7 @@ def test_a_dicom_name_reads_as_a_person_writes_it(dicom, shown):
         ("1964", ""),
         ("", ""),
         ("20991231", ""),
+        ("11111111", ""),
         ("not-a-date", ""),
     ],
 )
@@ -48,3 +51,12 @@ def test_an_age_counts_whole_years_and_below_two_months(born, shown):
 def test_a_view_joins_where_the_study_comes_from():
     view = patient_view(Identity(institution_name="North", station="ICU 3"), TODAY)
     assert view.source == "North · ICU 3"
+
+
+def test_a_damaged_vault_entry_hides_its_own_name_and_no_other(system):
+    vault, tables = system.connections.vault, system.connections.tables
+    for study in ("st-a", "st-b"):
+        vault.store("north", study, Identity(patient_name=f"{study}^X"), at=1)
+    tables.write(VaultEntryRow(site="north", subject="st-a", ciphertext=b"damaged"), at=2)
+    reader = Person(user="r", role="radiologist", site="north", csrf="")
+    assert [*identify(system.connections, reader, ["st-a", "st-b"])] == ["st-b"]
