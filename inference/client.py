@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ IN_FLIGHT = 16
 CONTROL_DEADLINE_S = 30.0
 """For ready, load and unload: a load takes 1 to 2 s."""
 
+WATCH_INTERVAL_S = 5.0
+"""Between canaries, each of which costs one inference."""
+INTERNAL = "StatusCode.INTERNAL"
+"""What a request gets whose model process is dead."""
+
 REJECTED = frozenset({"StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE", "StatusCode.UNIMPLEMENTED"})
 """gRPC statuses that a second attempt cannot change. Everything else (an ill stub answers INTERNAL) is worth one."""
 
@@ -37,6 +43,9 @@ class TritonClient:
         """``address`` is host:port. Must be made inside the event loop that uses it."""
         self._client = triton.InferenceServerClient(address)
         self._slots = asyncio.Semaphore(in_flight)
+        self._loads: Counter[str] = Counter()
+        self._suspects: set[str] = set()
+        self._suspicion = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -52,6 +61,7 @@ class TritonClient:
     ) -> Arrays:
         """See the protocol. The deadline runs from the call, waiting for a slot included."""
         check_batch(model, arrays)
+        load = self._loads[model.name]
         try:
             async with asyncio.timeout(deadline_s), self._slots:
                 answer = await self._client.infer(
@@ -65,6 +75,7 @@ class TritonClient:
         except TimeoutError as error:
             raise InferenceUnavailableError(f"{model.name} did not answer in {deadline_s:g} s") from error
         except InferenceServerException as error:
+            self._note(model.name, str(error.status()), load)
             raise classified(model.name, str(error.status())) from error
         return {tensor.name: np.array(answer.as_numpy(tensor.name)) for tensor in model.outputs}
 
@@ -75,10 +86,19 @@ class TritonClient:
         except InferenceServerException:
             return False
 
+    async def live(self) -> bool:
+        """Whether the server runs at all; it is not ready while a model loads, or where one could not be loaded."""
+        try:
+            return bool(await self._client.is_server_live(client_timeout=CONTROL_DEADLINE_S))
+        except InferenceServerException:
+            return False
+
     async def reload(self, model: ModelSpec) -> None:
         """Unload and load: what brings a dead stub back. Raises :class:`InferenceUnavailableError`.
 
-        A load alone works only the first time; that the unload may fail (another process was faster) is no fault.
+        A load alone works only the first time. Processes of the ill model that still live stay, idle, until the
+        server ends: it never finishes unloading a model with a dead process. That the unload may fail (another
+        watch was faster) is no fault.
         """
         try:
             await self._client.unload_model(model.name, client_timeout=CONTROL_DEADLINE_S)
@@ -88,6 +108,32 @@ class TritonClient:
             await self._client.load_model(model.name, client_timeout=CONTROL_DEADLINE_S)
         except InferenceServerException as error:
             raise InferenceUnavailableError(f"{model.name} could not be loaded again") from error
+        self._loads[model.name] += 1
+        self._suspects.discard(model.name)
+
+    def _note(self, model: str, status: str, load: int) -> None:
+        """Remember a model that failed inside: one of its processes may be dead while its others answer canaries.
+
+        A request that began before the last reload failed for what that reload has mended.
+        """
+        if status == INTERNAL and load == self._loads[model]:
+            self._suspects.add(model)
+            self._suspicion.set()
+
+    def suspected(self, model: ModelSpec) -> bool:
+        """Whether the model failed inside since this was last asked."""
+        found = model.name in self._suspects
+        self._suspects.discard(model.name)
+        return found
+
+    async def suspicion(self, timeout_s: float) -> None:
+        """Wait until a model fails inside, or the time is over."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._suspicion.wait()
+        except TimeoutError:
+            return
+        self._suspicion.clear()
 
     async def close(self) -> None:
         """See the protocol."""
@@ -110,26 +156,27 @@ def _input(name: str, array: NDArray[Any]) -> triton.InferInput:
 async def watch(
     client: TritonClient,
     models: Sequence[ModelSpec],
-    *,
-    interval_s: float = 5.0,
     report: Callable[[str, str], None],
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    *,
+    interval_s: float = WATCH_INTERVAL_S,
 ) -> None:
-    """Ask every model for its canary each ``interval_s``; reload one that fails. Runs until cancelled.
+    """Reload a model whose canary fails, or that failed inside for somebody. Runs until cancelled.
 
-    A dead model process fails every request while the server still calls itself ready, so only an inference tells.
-    ``report(model, event)`` hears ``ill``, ``healed`` and ``still-ill``. While the server itself is away, nothing is
-    reloaded: its supervisor brings it back.
+    A dead model process fails its requests while the server still calls itself and the model ready, so only an
+    inference tells; and with several processes per model a canary may meet a healthy one, so every caller's
+    failure counts as well. ``report(model, event)`` hears ``ill``, ``healed`` and ``still-ill``. While the server
+    itself is away, nothing is reloaded: its supervisor brings it back.
     """
     while True:
         for model in models:
-            if await canary(client, model) or not await client.ready():
+            suspected = client.suspected(model)
+            if (not suspected and await canary(client, model)) or not await client.live():
                 continue
             report(model.name, "ill")
             try:
                 await client.reload(model)
+                healthy = await canary(client, model)
             except InferenceUnavailableError:
-                report(model.name, "still-ill")
-                continue
-            report(model.name, "healed" if await canary(client, model) else "still-ill")
-        await sleep(interval_s)
+                healthy = False
+            report(model.name, "healed" if healthy else "still-ill")
+        await client.suspicion(interval_s)

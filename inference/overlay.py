@@ -15,7 +15,8 @@ from inference.localisation import Box, Finding
 from inference.pixels import Geometry, display_array
 from inference.spec import ModelSpec
 
-BANNER = "DEMONSTRATION – NOT FOR CLINICAL USE"
+BANNER = "DEMONSTRATION - NOT FOR CLINICAL USE"
+"""The font at hand has no longer dash."""
 PALETTE = ((255, 176, 46), (64, 196, 255), (190, 132, 255), (120, 220, 130), (255, 110, 130))
 """One colour per label, told apart by colour-blind readers through order and text as well."""
 HEAT_FLOOR = 0.3
@@ -54,7 +55,7 @@ def draw(
     taken: list[tuple[float, float, float, float]] = []
     for finding in present:
         if finding.box is not None:
-            text = f"{finding.label.capitalize()}  {finding.probability:.0%}"
+            text = f"{finding.label.capitalize()}  {_percent(finding.probability)}"
             _frame(canvas, finding.box, text, colours[finding.label], taken)
     _caption(canvas, spec, bool(present))
     out = BytesIO()
@@ -94,7 +95,7 @@ def _frame(
     """Outline and label; the label stands above the box, or where no other label is."""
     pen = ImageDraw.Draw(canvas.picture)
     x0, y0, x1, y1 = (v * canvas.scale for v in box)
-    line = max(2, canvas.unit // 8)
+    line = max(3, canvas.unit // 5)
     pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=(0, 0, 0), width=line + 2)
     pen.rectangle((x0, y0, x1, y1), outline=colour, width=line)
     font = ImageFont.load_default(canvas.unit)
@@ -106,6 +107,11 @@ def _frame(
     taken.append((left, top, left + width, top + height))
     pen.rectangle(taken[-1], fill=colour)
     pen.text((left + canvas.unit * 0.4, top + height / 2), text, (10, 14, 20), font, anchor="lm")
+
+
+def _percent(probability: float) -> str:
+    """Whole per cent; never a certainty."""
+    return ">99%" if probability >= 0.995 else f"{probability:.0%}"
 
 
 def _caption(canvas: _Canvas, spec: ModelSpec, anything: bool) -> None:

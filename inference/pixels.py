@@ -7,7 +7,11 @@ is cheap to scale.
 
 from __future__ import annotations
 
+import logging
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -16,7 +20,7 @@ import pydicom
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
@@ -28,13 +32,23 @@ Gray = NDArray[np.uint16]
 
 REASONS = frozenset(
     {
-        "not a DICOM file", "no pixel data", "wrong modality", "wrong body part", "wrong view", "view unknown",
-        "more than one frame", "colour image", "signed pixel values", "unsupported bit depth", "absurd size",
+        "not a DICOM file", "header unreadable", "no pixel data", "wrong modality", "wrong body part", "wrong view",
+        "view unknown", "more than one frame", "colour image", "signed pixel values", "unsupported bit depth", "absurd size",
         "unsupported transfer syntax", "pixel data truncated", "pixel data unreadable", "constant image",
         "non-square pixels",
     }
 )  # fmt: skip
 """Every reason that :class:`NotAcceptableError` may carry from here."""
+
+DAMAGE = (
+    ValueError, TypeError, LookupError, AttributeError, RuntimeError, OSError, EOFError, ArithmeticError,
+    AssertionError, MemoryError, struct.error, InvalidDicomError, BytesLengthException,
+)  # fmt: skip
+"""What the DICOM library and its decoders raise on damaged files; elements are parsed when they are first asked for."""
+
+warnings.filterwarnings("ignore", module=r"pydicom\.")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+"""The library's warnings and logs quote values. Set once: to set it per call is not safe among threads."""
 
 SMALLEST_SIDE, LARGEST_SIDE = 128, 8192
 """Rows and columns a projection X-ray can have; outside lie thumbnails and corrupt headers."""
@@ -84,9 +98,19 @@ def frame_for_model(data: bytes, spec: ModelSpec) -> PixelFrame:
     Values are inverted for MONOCHROME1 (PS3.3 §C.7.6.3.1.2) and for a negative rescale slope, so that dense tissue is
     bright, and spread to 16 bits.
     """
-    dataset = _read(data)
-    _check_kind(dataset, spec)
-    _check_form(dataset)
+    with _refusing("header unreadable"):
+        dataset = _read(data)
+        _check_kind(dataset, spec)
+        _check_form(dataset)
+        stored, top = _dense_bright(dataset)
+    if int(stored.min()) == int(stored.max()):
+        raise NotAcceptableError("constant image")
+    tensor, geometry = fit_square(stored, top, spec.inputs[0].dims[-1])
+    return PixelFrame(tensor, geometry)
+
+
+def _dense_bright(dataset: Dataset) -> tuple[Gray, int]:
+    """Stored values, turned so that dense tissue is bright, and the greatest value they can have."""
     stored = _stored_values(dataset)
     top = (1 << int(dataset.BitsStored)) - 1
     padding = _padding(dataset, stored)
@@ -95,10 +119,7 @@ def frame_for_model(data: bytes, spec: ModelSpec) -> PixelFrame:
         np.subtract(top, stored, out=stored)
     if padding is not None:
         stored[padding] = stored[~padding].min()  # so that no statistic sees it
-    if int(stored.min()) == int(stored.max()):
-        raise NotAcceptableError("constant image")
-    tensor, geometry = fit_square(stored, top, spec.inputs[0].dims[-1])
-    return PixelFrame(tensor, geometry)
+    return stored, top
 
 
 def fit_square(pixels: Gray, top: int, side: int) -> tuple[Gray, Geometry]:
@@ -131,15 +152,25 @@ def display_image(data: bytes, max_side: int = 1024) -> bytes:
 
 def display_array(data: bytes) -> NDArray[np.uint8]:
     """The picture of :func:`display_image` before scaling and coding: (rows, columns) or (rows, columns, 3) uint8."""
-    dataset = _read(data)
-    _check_size(dataset)
-    frame = _decoded(dataset, (int(dataset.get("NumberOfFrames") or 1) - 1) // 2)
-    if frame.ndim == 3:
-        return np.asarray(frame if frame.dtype == np.uint8 else frame // 256, dtype=np.uint8)
-    values = apply_modality_lut(frame, dataset)
-    if "WindowWidth" in dataset or "VOILUTSequence" in dataset:
-        values = apply_voi_lut(values, dataset)
-    return _to_bytes(np.asarray(values, dtype=np.float32), inverted=_is_inverted(dataset))
+    with _refusing("header unreadable"):
+        dataset = _read(data)
+        _check_size(dataset)
+        frame = _decoded(dataset, (int(dataset.get("NumberOfFrames") or 1) - 1) // 2)
+        if frame.ndim == 3:
+            return np.asarray(frame if frame.dtype == np.uint8 else frame // 256, dtype=np.uint8)
+        values = apply_modality_lut(frame, dataset)
+        if "WindowWidth" in dataset or "VOILUTSequence" in dataset:
+            values = apply_voi_lut(values, dataset)
+        return _to_bytes(np.asarray(values, dtype=np.float32), inverted=_is_inverted(dataset))
+
+
+@contextmanager
+def _refusing(reason: str) -> Iterator[None]:
+    """Turn what damage raises into a refusal. The cause is cut off: it may quote the file."""
+    try:
+        yield
+    except DAMAGE:
+        raise NotAcceptableError(reason) from None
 
 
 def _to_bytes(values: NDArray[np.float32], *, inverted: bool) -> NDArray[np.uint8]:
@@ -153,16 +184,9 @@ def _to_bytes(values: NDArray[np.float32], *, inverted: bool) -> NDArray[np.uint
 
 def _read(data: bytes) -> Dataset:
     """Parse the file; one that is not DICOM, or has no image, is refused."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a warning may quote a value
-            dataset = pydicom.dcmread(BytesIO(data))
-            has_pixels = "PixelData" in dataset
-    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise NotAcceptableError("not a DICOM file") from error
-    except (OSError, RuntimeError) as error:
-        raise NotAcceptableError("pixel data unreadable") from error
-    if not has_pixels:
+    with _refusing("not a DICOM file"):
+        dataset = pydicom.dcmread(BytesIO(data))
+    if "PixelData" not in dataset:
         raise NotAcceptableError("no pixel data")
     return dataset
 
@@ -221,34 +245,21 @@ def _stored_values(dataset: Dataset) -> Gray:
 
 def _decoded(dataset: Dataset, index: int) -> NDArray[np.integer]:
     """One frame by the installed decoders."""
-    if "transfer syntax" in (missing := _missing_decoder(dataset)):
-        raise NotAcceptableError(missing)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return np.asarray(pixel_array(dataset, index=index))
-    except (
-        ValueError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-        OSError,
-        NotImplementedError,
-    ) as error:
-        raise NotAcceptableError("pixel data unreadable") from error
+    if not _has_decoder(dataset):
+        raise NotAcceptableError("unsupported transfer syntax")
+    with _refusing("pixel data unreadable"):
+        return np.asarray(pixel_array(dataset, index=index))
 
 
-def _missing_decoder(dataset: Dataset) -> str:
-    """The reason why nothing installed reads this transfer syntax, or nothing."""
+def _has_decoder(dataset: Dataset) -> bool:
+    """Whether something installed reads this transfer syntax."""
     syntax = _transfer_syntax(dataset)
     if syntax in NATIVE | {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}:
-        return ""
+        return True
     try:
-        available = get_decoder(UID(syntax)).is_available
+        return bool(get_decoder(UID(syntax)).is_available)
     except RuntimeError:  # a syntax that the library does not know at all
-        available = False
-    return "" if available else "unsupported transfer syntax"
+        return False
 
 
 def _transfer_syntax(dataset: Dataset) -> str:

@@ -33,6 +33,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 """SIGTERM answers what is in flight and then takes 2 to 4 s."""
 EXIT_DRAIN_S = 5
+"""How long the server waits for requests under way, and for models to unload, before it leaves anyway."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the server puts its regions
 PR_SET_PDEATHSIG = 1
 
@@ -71,9 +72,7 @@ def find_server(environment: Path) -> TritonInstallation | TritonAbsent:
     if not python.exists():
         return TritonAbsent(f"there is no virtual environment for tritonserver at {environment}")
     try:
-        told = subprocess.run(
-            [python, "-c", _ASK], capture_output=True, text=True, timeout=30, check=True
-        )
+        told = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return TritonAbsent(f"the Python of {environment} does not run")
     version, library, base, site = json.loads(told.stdout)
@@ -329,17 +328,29 @@ def main(arguments: list[str] | None = None) -> int:
         grpc_port=given.grpc_port, http_port=given.http_port, metrics_port=given.metrics_port,
     )  # fmt: skip
 
+    asked: list[int] = []
+
     def forward(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
         server.signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, forward)
+    return _run(server, asked)
+
+
+def _run(server: TritonServer, asked: list[int]) -> int:
+    """Start and wait. An end that was asked for is a good one, even if the server gave up unloading a hurt model."""
     try:
         server.start()
+        if asked:  # before there was a process to pass it on to
+            server.signal(asked[0])
+        status = abs(server.wait())
     except RuntimeError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return abs(server.wait())
+        if not asked:
+            sys.stderr.write(f"{error}\n")
+        status = 1
+    return 0 if asked else status
 
 
 if __name__ == "__main__":

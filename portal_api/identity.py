@@ -42,7 +42,7 @@ class Sessions:
 
     def issue(self, credential: Credential) -> str:
         """Return the cookie value of a new session."""
-        return self._serializer.dumps(  # type: ignore[no-any-return]  # itsdangerous types its result as str | bytes
+        return self._serializer.dumps(
             {
                 "user": credential.user,
                 "role": credential.role,
@@ -77,7 +77,9 @@ class Provenance:
 def provenance(headers: Mapping[str, str]) -> Provenance:
     """Read where a request comes from."""
     return Provenance(
-        origin=headers.get("origin"), host=headers.get("host", ""), fetch_site=headers.get("sec-fetch-site", "")
+        origin=headers.get("origin"),
+        host=headers.get("host", ""),
+        fetch_site=headers.get("sec-fetch-site", ""),
     )
 
 

@@ -6,10 +6,8 @@ Nothing is decoded beyond the few elements named here, and nothing that was read
 from __future__ import annotations
 
 import io
-import logging
 import re
 import struct
-import warnings
 import zlib
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +21,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
 )
 
 from runtime.vault import Identity
@@ -99,10 +98,8 @@ UNREADABLE = (
 )  # fmt: skip
 """What pydicom raises for a wrong character set, value representation or nested sequence."""
 
-# pydicom quotes values in warnings and logs; a gateway's output may hold none.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+"""A gateway takes what devices send: invalid values are no reason to refuse an object, nor to warn, which would quote them."""
 
 
 class MalformedError(Exception):
@@ -150,8 +147,8 @@ def read_header(head: bytes, size: int) -> Header:
     Raises
     ------
     MalformedError
-        Reasons: `empty`, `archive`, `not-dicom`, `truncated`, `unreadable`, `missing-transfer-syntax`, `missing-uid`,
-        `invalid-uid`, `header-too-large`.
+        Reasons: `empty`, `archive`, `not-dicom`, `dicomdir`, `truncated`, `unreadable`, `missing-transfer-syntax`,
+        `missing-uid`, `invalid-uid`, `header-too-large`.
     NeedMoreError
         `head` ends inside the header.
     """
@@ -179,6 +176,8 @@ def _read(head: bytes, size: int) -> Header:
     file.seek(PREAMBLE_END)
     meta = _read_meta(file, size)
     syntax = _uid(meta, 0x00020010)
+    if _uid(meta, 0x00020002) == MediaStorageDirectoryStorage:
+        raise MalformedError("dicomdir")
     if not syntax:
         raise MalformedError("missing-transfer-syntax")
     if syntax == DeflatedExplicitVRLittleEndian:
@@ -213,7 +212,9 @@ def _read_elements(file: io.BytesIO, available: int, size: int, syntax: str) -> 
         if end > size:
             raise MalformedError("truncated")
         number = int(tag)  # a range compares plain integers and searches for anything else
-        if number in PIXELS or (number > LAST_WANTED and end > available):
+        if number in PIXELS:
+            return True
+        if number > LAST_WANTED and (end > available or (length == UNDEFINED_LENGTH and available < size)):
             return True
         if end > available:
             raise NeedMoreError(end + ITEM_HEADER)
@@ -231,7 +232,7 @@ def _read_elements(file: io.BytesIO, available: int, size: int, syntax: str) -> 
 
     try:
         dataset = walk()
-    except (EOFError, struct.error) as error:
+    except (EOFError, OSError, struct.error) as error:
         raise _cut(available, size) from error
     stopped = file.tell() + ITEM_HEADER <= available
     if not stopped and available < size:

@@ -28,7 +28,7 @@ from producers.store_response import Problem
 from runtime import faults
 from runtime.connections import Connections
 from runtime.credentials import Credential, Credentials
-from runtime.errors import RetryError
+from runtime.errors import RetryError, StopError
 from runtime.logs import logger
 from runtime.process import Stop
 
@@ -179,6 +179,8 @@ class Gateway:
         self._threads = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix=NAME)
         self._log = logger(NAME)
         self._running = 0
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Set when a request met an error after which this process must not go on."""
 
     def app(self) -> Starlette:
         """ASGI application: the two resources of the Store transaction."""
@@ -191,14 +193,27 @@ class Gateway:
 
     async def store(self, request: Request) -> Response:
         """Store instances (PS3.18 §10.5)."""
+        metrics, clock = self._connections.metrics, self._connections.clock
+        started = clock.monotonic()
         try:
-            credential = self._authenticate(request)
-            study_uid = _study_uid(request)
-            reader = _reader(request)
+            response = await self._store(request)
         except RequestError as error:
-            return _refusal(error.problem)
+            response = _refusal(error.problem)
+        except StopError as error:
+            if not self.failed.done():
+                self.failed.set_exception(error)
+            response = _refusal(Problem(503, "stopping", "the gateway must restart; send again"))
+        if response.status_code >= 400:
+            metrics.count("radstream_requests_refused_total")
+        metrics.observe("radstream_request_seconds", clock.monotonic() - started)
+        return response
+
+    async def _store(self, request: Request) -> Response:
+        credential = self._authenticate(request)
+        study_uid = _study_uid(request)
+        reader = _reader(request)
         if self._running >= MAX_REQUESTS:
-            return _refusal(Problem(503, "busy", "too many requests at once; send again"))
+            raise RequestError(Problem(503, "busy", "too many requests at once; send again"))
         self._running += 1
         try:
             delivery = Delivery(self._connections, NAME, credential.site)
@@ -223,6 +238,9 @@ class Gateway:
             await loop.run_in_executor(self._threads, receiver.abandon)
             self._log.warning("sender went away", reason="disconnected")
             return Response(status_code=400)
+        except Exception:
+            await loop.run_in_executor(self._threads, receiver.abandon)
+            raise
         await loop.run_in_executor(self._threads, receiver.settle)
         return await loop.run_in_executor(self._threads, self._answer, request, delivery, problem)
 
@@ -358,11 +376,13 @@ async def serve(connections: Connections, stop: Stop) -> None:
     connections.presence.announce(address_of(listening))
     connections.presence.ready()
     asked = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving, asked, gateway.failed}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
     server.should_exit = True
     await serving
     gateway.close()
+    if gateway.failed.done():
+        gateway.failed.result()
 
 
 def address_of(listening: socket.socket) -> str:

@@ -29,7 +29,7 @@ ALLOWED_KEYS = frozenset(
     }
 )  # fmt: skip
 """Keys that may appear in a line. None of them is meant for anything a sender or a person wrote."""
-TAME = re.compile(r"[A-Za-z0-9_.,:;/@+=()\[\]<>#%'\" \-]{0,200}")
+TAME = re.compile(r"[A-Za-z0-9_.,:;/@+=()\[\]<>#%'\" \-]{0,500}")
 """Text that may appear: the alphabet of topics, pseudonyms, addresses and our own sentences; no `^` as in names, no line ends."""
 WITHHELD = "(withheld)"
 """Stands where a text was not tame."""
@@ -43,7 +43,18 @@ Values = MutableMapping[str, Any]
 
 def configure(component: str, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send every log line of this process, other libraries' and uncaught exceptions included, through the filter."""
-    structlog.reset_defaults()
+    _install(level, stream)
+    root = logging.getLogger()
+    root.handlers = [_Foreign(component)]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
+    logging.captureWarnings(capture=True)
+    _catch_uncaught(component)
+
+
+def _install(level: str, stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -53,17 +64,9 @@ def configure(component: str, level: str = "INFO", stream: TextIO | None = None)
             structlog.processors.JSONRenderer(sort_keys=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
-    root = logging.getLogger()
-    root.handlers = [_Foreign(component)]
-    root.setLevel(level)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logging.getLogger(name).handlers = []
-        logging.getLogger(name).propagate = True
-    logging.captureWarnings(True)
-    _catch_uncaught(component)
 
 
 def logger(component: str) -> structlog.typing.FilteringBoundLogger:
@@ -151,3 +154,8 @@ def _catch_uncaught(component: str) -> None:
     sys.excepthook = of_process
     threading.excepthook = of_thread
     sys.unraisablehook = unraisable
+
+
+_install(
+    "INFO"
+)  # structlog's own defaults print the local variables of every frame: they must never be in force

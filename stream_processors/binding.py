@@ -250,7 +250,7 @@ class Binder:
             return True
         self._around.metrics.count("radstream_retries_total")
         self._log.warning("attempt failed, will be made again", attempts=tries.made, exc_info=error)
-        await self._sleep(self._policy.pause_s(max(tries.made, 1), self._chance()))
+        await self._sleep(self._policy.pause_s(tries.made, self._chance()))
         return False
 
     async def _blame(self, tries: Tries) -> Verdict:
@@ -264,7 +264,7 @@ class Binder:
 
     async def _given_up(self, found: Resolved, error: BaseException, attempts: int) -> Resolved:
         record = as_record(found.input.row) if isinstance(found.input, DueInput) else found.input
-        letter = await self._insist(self._around.dead_letter, record, found.site, error, max(attempts, 1))
+        letter = await self._insist(self._around.dead_letter, record, found.site, error, attempts)
         self._around.metrics.count("radstream_dead_letters_total", site=found.site)
         self._log.error("input given up", topic=record.topic, partition=record.partition, offset=record.offset,
                         exc_info=error)  # fmt: skip

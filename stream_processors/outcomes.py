@@ -64,15 +64,11 @@ MACHINE_ERRNOS = frozenset(
 
 @dataclass(slots=True)
 class Tries:
-    """Failed attempts of one input."""
+    """Failed attempts of one input: all of them, and those that count towards giving it up."""
 
+    made: int = 0
     retries: int = 0
     surprises: int = 0
-
-    @property
-    def made(self) -> int:
-        """All attempts that failed."""
-        return self.retries + self.surprises
 
 
 def judge(error: BaseException, tries: Tries, policy: Policy) -> Verdict:
@@ -82,6 +78,7 @@ def judge(error: BaseException, tries: Tries, policy: Policy) -> Verdict:
     UndecodableError are final at once. What nobody foresaw may be a poison input, so it is tried a few times and then given
     up, by type name only; but StopError, lack of memory, and errors of the machine stop the process and lose nothing.
     """
+    tries.made += 1
     if isinstance(error, OutageError):
         return Verdict.RETRY
     if isinstance(error, RetryError):

@@ -29,6 +29,8 @@ SIDE, CELLS = 256, 32
 EPOCHS, BATCH, SEED = 10, 32, 20261121
 SPECIFICITY = 0.97
 """Operating point of every label on the calibration images: few false alarms, as a queue needs."""
+LEAST_THRESHOLD = 0.3
+"""Never call a finding present that is so unlikely, however easily the synthetic classes come apart."""
 
 
 class Block(nn.Module):  # type: ignore[misc]  # torch is not where the types are checked
@@ -153,7 +155,7 @@ def train(cache: Path | None) -> Network:
     images, masks, truth = training_set(cache)
     positive = masks.mean(dim=(0, 2, 3))
     cell_weight = ((1 - positive) / positive).sqrt()[:, None, None]
-    network = Network().to(memory_format=torch.channels_last)
+    network: Network = Network().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
     steps = EPOCHS * (len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps, pct_start=0.15)
@@ -243,7 +245,9 @@ def describe(path: Path, cpu_seconds: float) -> dict[str, object]:
     for i, name in enumerate(LABELS):
         temperature, bias = metrics.fit_calibration(c_logits[:, i], c_truth[:, i])
         calibrated = metrics.sigmoid(c_logits[:, i] / temperature + bias)
-        threshold = metrics.threshold_for_specificity(calibrated, c_truth[:, i], SPECIFICITY)
+        threshold = max(
+            LEAST_THRESHOLD, metrics.threshold_for_specificity(calibrated, c_truth[:, i], SPECIFICITY)
+        )
         p, yes = metrics.sigmoid(t_logits[:, i] / temperature + bias), t_truth[:, i]
         low, high = metrics.bootstrap_interval(p, yes)
         labels[name] = {
@@ -275,12 +279,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--cache", type=Path, help="keep the training images here and use them again")
+    parser.add_argument(
+        "--measure", action="store_true", help="keep the weights that are there; measure them again"
+    )
     given = parser.parse_args()
     began = time.process_time()
     path = given.output / "cxr_demo.onnx"
-    export(train(given.cache), path)
-    card = describe(path, time.process_time() - began)
-    (given.output / "cxr_demo.json").write_text(json.dumps(card, indent=2) + "\n")
+    told = path.with_suffix(".json")
+    if given.measure:
+        seconds = float(json.loads(told.read_text())["training_cpu_seconds"])
+    else:
+        export(train(given.cache), path)
+        seconds = time.process_time() - began
+    card = describe(path, seconds)
+    told.write_text(json.dumps(card, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -24,25 +24,31 @@ class ReviewView:
 
     version: int
     """0 before the first command."""
+    revision: int
+    """Revision that the last command was on, 0 before the first."""
     status: str
     claimed_by: str
     mine: bool
     decisions: tuple[DecisionView, ...]
     signed_by: str
     signed_at: int | None
+    closed: bool
+    """Signed, and no later revision has come since: nothing more to do."""
 
 
-def review_view(row: ReviewRow | None, user: str) -> ReviewView:
+def review_view(row: ReviewRow | None, user: str, study_revision: int) -> ReviewView:
     """Turn a row into what the page shows; no row is an open review of version 0."""
     row = row if row is not None else ReviewRow(site="", study="")
     return ReviewView(
         version=row.version or 0,
+        revision=row.revision or 0,
         status=row.status or "open",
         claimed_by=row.claimed_by or "",
         mine=bool(row.claimed_by) and row.claimed_by == user,
         decisions=decisions(row.decisions),
         signed_by=row.signed_by or "",
         signed_at=row.signed_at,
+        closed=bool(row.signed_by) and (row.revision or 0) >= study_revision,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +51,7 @@ def exact(at: int | None) -> str:
     """Return a time (UTC microseconds) in full."""
     if at is None:
         return "unknown"
-    moment = datetime.datetime.fromtimestamp(at / MICROSECONDS, datetime.UTC)
+    moment = dt.datetime.fromtimestamp(at / MICROSECONDS, dt.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
@@ -62,7 +62,7 @@ def clock(at: int | None) -> str:
 
 def iso(at: int | None) -> str:
     """Return a time (UTC microseconds) for a `datetime` attribute."""
-    return datetime.datetime.fromtimestamp((at or 0) / MICROSECONDS, datetime.UTC).isoformat()
+    return dt.datetime.fromtimestamp((at or 0) / MICROSECONDS, dt.UTC).isoformat()
 
 
 def since(at: int | None, now: int) -> str:
@@ -85,6 +85,16 @@ def body(part: str) -> str:
     return "" if part == "unknown" else part.lower()
 
 
+def ordered(priority: str) -> str:
+    """Return an ordered priority as words; an unknown one says how it is treated."""
+    return "unknown, treated as stat" if priority == "unknown" else priority
+
+
+def sentence(text: str) -> str:
+    """Return a text with its first letter as a capital, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """Return a count with its noun."""
     return f"{count} {one if count == 1 else many or one + 's'}"
@@ -102,7 +112,21 @@ def environment(web: Path) -> Environment:
     templates.filters.update(
         {
             each.__name__: each
-            for each in (shape, word, duration, exact, clock, iso, since, probability, label, body, plural)
+            for each in (
+                shape,
+                word,
+                duration,
+                exact,
+                clock,
+                iso,
+                since,
+                probability,
+                label,
+                body,
+                ordered,
+                sentence,
+                plural,
+            )
         }
     )
     digests = {

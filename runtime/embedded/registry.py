@@ -96,9 +96,12 @@ def _parsed(schema: str) -> dict[str, Any]:
     """Parse a schema's text, refusing what is no Avro record."""
     try:
         parsed = json.loads(schema)
-        fastavro.parse_schema(parsed, _force=True)
-    except (ValueError, SchemaParseException) as error:
-        raise IncompatibleSchemaError("not an Avro schema") from error
-    if not isinstance(parsed, dict) or parsed.get("type") != "record":
+    except ValueError as error:
+        raise IncompatibleSchemaError("not JSON") from error
+    if not isinstance(parsed, dict) or parsed.get("type") != "record" or "fields" not in parsed:
         raise IncompatibleSchemaError("not an Avro record")
+    try:
+        fastavro.parse_schema(parsed, _force=True)
+    except (KeyError, TypeError, ValueError, SchemaParseException) as error:  # It trusts the text more than it may.
+        raise IncompatibleSchemaError("not an Avro schema") from error
     return parsed

@@ -1,4 +1,4 @@
-"""Lists of the codes that the standard defines: what is on one cannot be a name."""
+"""Lists of codes that the standard defines: what is on one cannot be a name."""
 
 from __future__ import annotations
 
@@ -59,3 +59,8 @@ ALLOWED: Final = MappingProxyType(
 """What stays of Specific Character Set, Modality, Patient's Sex, Sex Neutered, Smoking Status and Photometric
 Interpretation is one of the standard's codes (PS3.3 §C.2, §C.7). They are not searched for names, so that a
 patient named MR changes nothing."""
+
+CODE_WORDS: Final = frozenset(
+    word for codes in ALLOWED.values() for code in codes for word in (code.lower(), *code.lower().split())
+)
+"""No evidence of a person either; in lower case."""

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 import pydicom
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
@@ -22,10 +23,18 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 from schemas.identifiers import Pseudonyms, is_placeholder_patient_id
 from stream_processors.deidentification import rules
 from stream_processors.deidentification.context import Context, read_context
-from stream_processors.deidentification.originals import collect, is_instance_uid
+from stream_processors.deidentification.originals import collect, is_instance_uid, is_uid
 from stream_processors.deidentification.pixels_at_risk import pixels_at_risk
-from stream_processors.deidentification.profile import DEFAULT, EDITION, OPTION_MEANINGS, Profile
+from stream_processors.deidentification.profile import (
+    DEFAULT,
+    EDITION,
+    IMPLEMENTATION_VERSION,
+    METHOD,
+    OPTION_MEANINGS,
+    Profile,
+)
 from stream_processors.deidentification.reading import (
+    coded_text,
     items_of,
     parse,
     refusing,
@@ -39,11 +48,7 @@ from stream_processors.deidentification.structure import Layout, read_layout
 from stream_processors.deidentification.values import DUMMIES, dummy_sequence, is_number, kept, shift_date
 from stream_processors.deidentification.verify import Expected, verify
 
-METHOD: Final = f"Radstream, PS3.15 Table E.1-1 {EDITION}"
-"""(0012,0063), LO: what was done, with the edition of the table."""
-
 IMPLEMENTATION_CLASS_UID: Final = "2.25.190713946128407210284659315582012370117"
-IMPLEMENTATION_VERSION: Final = "RADSTREAM"
 
 PIXEL_TAGS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
@@ -60,9 +65,8 @@ UNSUPPORTED_CLASSES: Final = (
 """Classes, by prefix, whose content is text, a document, a voice or unknown."""
 
 _SEGMENTATION_AND_KIN = "1.2.840.10008.5.1.4.1.1.66."
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-MAX_UID = 64
-"""characters (PS3.5 §9.1)."""
+_CONTROL = re.compile(r"[\x00-\x1a\x1c-\x1f]")
+"""What no CS, LO or SH may hold (PS3.5 §6.1.3; ESC may stand in LO and SH)."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def _require_uids(source: Dataset) -> None:
         uid = text_of(source, tag)
         if not uid:
             raise RefusedError("missing-uids")
-        if len(uid) > MAX_UID or not _UID.fullmatch(uid):
+        if not is_uid(uid):
             raise RefusedError("invalid-uids")
 
 
@@ -193,6 +197,10 @@ class _Cleaning:
         if action == rules.EMPTY:
             data_set[tag].value = None
             return
+        if action == rules.NUMBER:
+            if not is_number(coded_text(data_set.get_item(tag))):
+                data_set[tag] = DataElement(tag, vr, None)
+            return
         if action == rules.DUMMY and vr != "UI":
             data_set[tag].value = self._dummy(data_set, tag, vr)
             return
@@ -210,9 +218,13 @@ class _Cleaning:
             return shifted
         if action == rules.KEEP:
             return kept(tag, vr, text)
-        if action == rules.NUMBER:
-            return text if is_number(text) else ""
-        return "" if self.identity and self.identity.search(text) else text
+        return "" if self._is_suspect(text) else text
+
+    def _is_suspect(self, text: str) -> bool:
+        """Whether a short text names the patient, or holds what only a wrong length could put there."""
+        if _CONTROL.search(text.strip("\0")):
+            return True
+        return self.identity is not None and self.identity.search(text) is not None
 
     def _uid(self, tag: int, uid: str, action: str) -> str:
         """Rename a UID that names something of the patient; registered ones (PS3.6 Annex A) stay."""

@@ -10,6 +10,8 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from schemas.identifiers import is_placeholder_patient_id
+from stream_processors.deidentification.codes import CODE_WORDS
+from stream_processors.deidentification.profile import OWN_WORDS
 from stream_processors.deidentification.reading import items_of, registered_type, texts_of, vr_of
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.structure import MAX_DEPTH
@@ -50,6 +52,13 @@ VOCABULARY_UIDS: Final = frozenset(
 """UIDs that name a class, a syntax or a vocabulary and no instance: they stay."""
 
 
+MAX_UID: Final = 64
+"""characters (PS3.5 §9.1)."""
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_NAME_PARTS = re.compile(r"[\^=\s,]+")
+
+
 @dataclass(frozen=True, slots=True)
 class Originals:
     """Identity-bearing values of one source file; never to be printed."""
@@ -71,11 +80,16 @@ class Originals:
         )
 
 
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5 §9.1); leading zeros of a component, which real files hold, pass."""
+    return len(text) <= MAX_UID and _UID.fullmatch(text) is not None
+
+
 def is_instance_uid(tag: int, uid: str) -> bool:
     """Whether a UID names something of this patient; classes, syntaxes and all of PS3.6 Annex A do not."""
     keyword = keyword_for_tag(tag)
     named = keyword.endswith(CLASS_KEYWORDS) or keyword in VOCABULARY_UIDS
-    return not named and not registered_type(uid)
+    return not (named and is_uid(uid)) and not registered_type(uid)
 
 
 def collect(data_set: Dataset) -> Originals:
@@ -86,35 +100,46 @@ def collect(data_set: Dataset) -> Originals:
     RefusedError
         too-large, when sequences nest deeper than any real object's.
     """
-    words: set[str] = set()
-    uids: set[str] = set()
-    dates: set[str] = set()
-    _collect(data_set, words, uids, dates, 0)
-    return Originals(frozenset(words - {REMOVED.lower()}), frozenset(uids), frozenset(dates - {""}))
+    found = _Found()
+    found.data_set(data_set, 0)
+    return Originals(
+        frozenset(found.words - OWN_WORDS - CODE_WORDS - {"", REMOVED.lower()}),
+        frozenset(found.uids),
+        frozenset(found.dates - {""}),
+    )
 
 
-def _collect(data_set: Dataset, words: set[str], uids: set[str], dates: set[str], depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise RefusedError("too-large")
-    for tag, item in items_of(data_set):
-        if tag.is_private:
-            continue
-        vr = vr_of(item)
-        if vr == "SQ":
-            for each in data_set[tag].value:
-                _collect(each, words, uids, dates, depth + 1)
-        elif vr == "PN":
-            for text in texts_of(data_set, tag):
-                words.update(_words(part) for part in re.split(r"[\^=\s,]+", text))
-        elif int(tag) in IDENTITY_TAGS:
-            words.update(_words(text) for text in texts_of(data_set, tag))
+class _Found:
+    def __init__(self) -> None:
+        self.words: set[str] = set()
+        self.uids: set[str] = set()
+        self.dates: set[str] = set()
+
+    def data_set(self, data_set: Dataset, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise RefusedError("too-large")
+        for tag, item in items_of(data_set):
+            vr = vr_of(item)
+            if tag.is_private:
+                continue
+            if vr == "SQ":
+                for each in data_set[tag].value:
+                    self.data_set(each, depth + 1)
+            else:
+                self._value(data_set, int(tag), vr)
+
+    def _value(self, data_set: Dataset, tag: int, vr: str) -> None:
+        if vr == "PN":
+            parts = (part for text in texts_of(data_set, tag) for part in _NAME_PARTS.split(text))
+            self.words.update(_word(part) for part in parts)
+        elif tag in IDENTITY_TAGS:
+            self.words.update(_word(text) for text in texts_of(data_set, tag))
         elif vr == "UI":
-            uids.update(uid for uid in texts_of(data_set, tag) if uid and is_instance_uid(tag, uid))
+            self.uids.update(uid for uid in texts_of(data_set, tag) if uid and is_instance_uid(tag, uid))
         elif vr in ("DA", "DT"):
-            dates.update(original_date(text) for text in texts_of(data_set, tag))
-    words.discard("")
+            self.dates.update(original_date(text) for text in texts_of(data_set, tag))
 
 
-def _words(text: str) -> str:
+def _word(text: str) -> str:
     bare = text.strip(" \0").lower()
     return "" if len(bare) < MIN_WORD or is_placeholder_patient_id(bare) else bare

@@ -26,6 +26,15 @@ OPTION_MEANINGS: Final = MappingProxyType(
 )
 """The options that the engine can truly carry out, with their code meanings (PS3.16 CID 7050)."""
 
+METHOD: Final = f"Radstream, PS3.15 Table E.1-1 {EDITION}"
+"""(0012,0063), LO: what was done, with the edition of the table."""
+
+IMPLEMENTATION_VERSION: Final = "RADSTREAM"
+"""(0002,0013)."""
+
+OWN_WORDS: Final = frozenset(" ".join((METHOD, *OPTION_MEANINGS.values())).replace(",", "").lower().split())
+"""Words that every output holds: a patient who bears one of them as a name is not found by it."""
+
 _RIGHTMOST_IS_ALWAYS_VALID: Final = MappingProxyType({"U*": "U"})
 
 PRIVATE_ROW: Final = "private"

@@ -20,7 +20,12 @@ from pydicom.uid import UID
 
 from stream_processors.deidentification.refusal import RefusedError
 
-logging.getLogger("pydicom").addFilter(lambda record: False)
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
+
+
+logging.getLogger("pydicom").addFilter(_nothing)
 warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 # pydicom's warnings quote the values that it finds wrong: for this project that is identity in a log.
 
@@ -68,6 +73,16 @@ def vr_of(item: DataElement | RawDataElement) -> str:
     if item.VR not in (None, "UN"):
         return str(item.VR)
     return dictionary_VR(item.tag) if dictionary_has_tag(item.tag) else ""
+
+
+def coded_text(item: DataElement | RawDataElement) -> str:
+    """Give a DS or IS value as it is coded, unconverted: real files hold "1.5" as IS, which no converter takes."""
+    coded = item.value
+    if isinstance(coded, bytes):
+        return coded.decode("latin-1")
+    if isinstance(coded, pydicom.multival.MultiValue):
+        return "\\".join(str(each) for each in coded)
+    return "" if coded is None else str(coded)
 
 
 def texts_of(data_set: Dataset, tag: int) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.catalogue import Model, all_models
 from inference.localisation import Finding
 from inference.pixels import Geometry
 from inference.spec import PRIORITY_ROUTINE, PRIORITY_STAT, ModelSpec, NotAcceptableError
@@ -27,7 +28,6 @@ from schemas.events import (
     LabelOutput,
 )
 from stream_processors.bounded import in_order
-from stream_processors.models import Model, models
 from stream_processors.step import Output, Step, StepContext
 
 AT_ONCE = 8
@@ -48,7 +48,7 @@ class Read:
 
 async def run(request: InferenceRequested, context: StepContext) -> AsyncIterator[Output]:
     """Read every image of a request; the results come in its order."""
-    model = models().get(request.model)
+    model = all_models().get(request.model)
     if model is None:
         raise DeadLetterError("unknown-model")
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from inference.catalogue import all_models
 from inference.spec import Label, ModelSpec
 from schemas.events import (
     Box,
@@ -22,11 +23,14 @@ from schemas.events import (
 from schemas.identifiers import deterministic_uuid
 from schemas.rows import ModelResultRow
 from stream_processors.decisions import canonical
-from stream_processors.models import models
 from stream_processors.step import Output, Step, StepContext
 
-CERTAINTY_VERSION = "midpoint-1"
-"""Version of `certainty`; part of every result's id."""
+HIGH_FROM = 0.8
+"""Calibrated probability from which a finding is `high`: of five such images, four have it."""
+LOW_BELOW = 0.05
+"""Calibrated probability below which it is `low` whatever the operating point: not one of twenty such images has it."""
+CERTAINTY_VERSION = "probability-1"
+"""Version of `certainty` and its two bounds; part of every result's id."""
 PROBABILITY_DIGITS = 4
 """Decimals of a published probability: more would claim a precision that no calibration has."""
 PAGE = 1000
@@ -49,7 +53,7 @@ async def run(cause: InferenceCompleted | InferenceSkipped, context: StepContext
         yield _not_analysed(cause, context)
         return
     recorded = await context.io(_record, context, cause)
-    model = models().get(cause.model)
+    model = all_models().get(cause.model)
     spec = model.SPEC if model is not None else None
     for revision in sorted({each.revision for each in recorded if each.revision >= cause.revision}):
         so_far = [each for each in recorded if each.revision <= revision]
@@ -121,13 +125,10 @@ def verdict(results: Sequence[InstanceResult], findings: Sequence[Finding]) -> t
 
 
 def certainty(probability: float, threshold: float) -> str:
-    """Class of a calibrated probability.
-
-    Below the operating point `low`; from half-way between it and certainty `high`; between the two `uncertain`.
-    """
-    if probability < threshold:
+    """Class of a calibrated probability; below the operating point nothing is more than `low`."""
+    if probability < max(threshold, LOW_BELOW):
         return "low"
-    return "high" if probability >= (1 + threshold) / 2 else "uncertain"
+    return "high" if probability >= HIGH_FROM else "uncertain"
 
 
 _UNKNOWN_MODEL = (

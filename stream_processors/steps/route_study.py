@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from inference.catalogue import all_models
 from inference.spec import ModelSpec
 from schemas.events import InferenceRequested, InferenceSkipped, InstanceReference, StudyInstance, StudyState
 from schemas.rows import StudyAssemblyRow, StudyInstanceRow
-from stream_processors.models import models
 from stream_processors.step import Output, Step, StepContext, To
 
 STAT = "inference.requested.stat.v1"
@@ -92,7 +92,7 @@ async def run(state: StudyState, context: StepContext) -> AsyncIterator[Output]:
 
 
 def _available() -> tuple[ModelSpec, ...]:
-    return tuple(model.SPEC for model in models().values())
+    return tuple(model.SPEC for model in all_models().values())
 
 
 def route(instances: Sequence[StudyInstance], available: Sequence[ModelSpec]) -> tuple[Request, ...]:

@@ -7,8 +7,10 @@ differ by `seed`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -43,7 +45,7 @@ class Options:
     burned_in: str = ""
     synthetic: bool = True
     transfer_syntax: str = str(ExplicitVRLittleEndian)
-    extra: dict[str, object] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 DEFAULT = Options()

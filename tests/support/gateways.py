@@ -10,21 +10,24 @@ import secrets
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from runtime import buckets
 from runtime.connections import Connections, connect
 from runtime.credentials import new_token
 from runtime.ports import Record
 from runtime.settings import Settings
-from schemas import events
+from schemas import events, rows
 from schemas.codec import decode
-from schemas.topics import catalogue
+from schemas.topics import catalogue, dead_letter_topic
 
 SITES = ("north", "south")
 TOPIC = "instance.received.v1"
@@ -68,10 +71,6 @@ def connections_in(folder: Path, component: str = "stow") -> Connections:
 
 def prepared(connections: Connections) -> Connections:
     """Make what a launcher makes before the first process starts."""
-    from runtime import buckets  # here, so that a module without it fails where it is used
-    from schemas import rows
-    from schemas.topics import dead_letter_topic
-
     connections.log.create_topics(
         {name: topic.partitions for name, topic in catalogue().items()} | {dead_letter_topic("stow"): 1}
     )
@@ -83,11 +82,10 @@ def prepared(connections: Connections) -> Connections:
 
 
 def _toml(path: Path) -> dict[str, object]:
-    import tomllib
-
     return tomllib.loads(path.read_text("utf-8"))
 
 
+@disable_value_validation()  # invalid values are what some tests are about
 def dicom(
     study: str = "",
     *,
@@ -102,8 +100,8 @@ def dicom(
     """A small, valid X-ray; `changes` sets elements by keyword, `drop` removes them."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
-    meta.MediaStorageSOPInstanceUID = instance or generate_uid()
-    meta.TransferSyntaxUID = syntax
+    meta.MediaStorageSOPInstanceUID = UID(instance) if instance else generate_uid()
+    meta.TransferSyntaxUID = UID(syntax)
     dataset = Dataset()
     dataset.file_meta, dataset.preamble = meta, b"\0" * 128
     dataset.SOPClassUID = ComputedRadiographyImageStorage
@@ -181,13 +179,13 @@ def gateway_process(folder: Path) -> Iterator[GatewayProcess]:
     connections.close()
     token = new_token(folder / "credentials.json", "north", "gateway", "sender")
     process = _start(folder, path)
+    gateway = GatewayProcess("", token, folder, process, path)
     try:
-        yield GatewayProcess(
-            _address(folder / "data" / "run" / "stow.json", process), token, folder, process, path
-        )
+        gateway.url = _address(folder / "data" / "run" / "stow.json", process)
+        yield gateway
     finally:
-        process.kill()
-        process.wait()
+        gateway.process.kill()
+        gateway.process.wait()
 
 
 def restart(gateway: GatewayProcess) -> None:

@@ -55,7 +55,8 @@ function draw() {
   for (const group of boxes.querySelectorAll("g")) {
     group.toggleAttribute("hidden", group.dataset.instance !== current.dataset.instance);
   }
-  boxes.toggleAttribute("hidden", !pressed("boxes") || Boolean(obstacle));
+  // The heat map is a picture of its own and has its boxes drawn in.
+  boxes.toggleAttribute("hidden", !pressed("boxes") || heat || Boolean(obstacle));
   sizeMarks();
 }
 

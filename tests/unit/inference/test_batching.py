@@ -110,8 +110,8 @@ async def test_one_bad_image_fails_alone():
     calls = (batcher.submit(SPEC, image(v)) for v in (1, POISON, 3))
     answers = await asyncio.gather(*calls, return_exceptions=True)
 
-    assert isinstance(answers[1], InferenceRejectedError)
-    assert [float(answers[i]["logits"][0]) for i in (0, 2)] == [1, 3]
+    assert [type(a) for a in answers] == [dict, InferenceRejectedError, dict]
+    assert [float(a["logits"][0]) for a in answers if isinstance(a, dict)] == [1, 3]
 
 
 async def test_an_image_of_another_shape_fails_alone():
@@ -121,8 +121,8 @@ async def test_an_image_of_another_shape_fails_alone():
     calls = (batcher.submit(SPEC, odd), batcher.submit(SPEC, image(4)))
     answers = await asyncio.gather(*calls, return_exceptions=True)
 
-    assert isinstance(answers[0], InferenceRejectedError)
-    assert float(answers[1]["logits"][0]) == 4
+    assert [type(a) for a in answers] == [InferenceRejectedError, dict]
+    assert [float(a["logits"][0]) for a in answers if isinstance(a, dict)] == [4]
 
 
 async def test_an_ill_server_is_not_asked_again_for_each_image():

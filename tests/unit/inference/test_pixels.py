@@ -20,6 +20,10 @@ PHANTOM = generate(11, rows=256, columns=224, findings=frozenset())
 FILE = to_dicom(PHANTOM, WHO)
 
 
+VRS = {"PixelPaddingValue": "US", "PixelData": "OW"}
+"""What the library does not decide by itself."""
+
+
 def changed(**elements):
     dataset = pydicom.dcmread(BytesIO(FILE))
     for name, value in elements.items():
@@ -27,6 +31,8 @@ def changed(**elements):
             delattr(dataset, name)
         else:
             setattr(dataset, name, value)
+            if name in VRS:
+                dataset[name].VR = VRS[name]
     out = BytesIO()
     dataset.save_as(out)
     return out.getvalue()
@@ -93,7 +99,10 @@ def test_a_picture_of_another_kind_is_refused_with_its_reason(elements, reason):
         (b"", "not a DICOM file"),
         (b"PK\x03\x04" + bytes(400), "not a DICOM file"),
         (FILE[: len(FILE) // 2], "pixel data truncated"),
-        (with_syntax("1.2.840.10008.1.2.4.90").replace(b"1.2.4.90", b"1.2.4.99"), "unsupported transfer syntax"),
+        (
+            with_syntax("1.2.840.10008.1.2.4.90").replace(b"1.2.4.90", b"1.2.4.99"),
+            "unsupported transfer syntax",
+        ),
         (with_syntax(pydicom.uid.RLELossless), "pixel data unreadable"),
     ],
     ids=["empty", "a zip", "half a file", "a syntax nobody knows", "a broken stream"],
@@ -105,16 +114,18 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_reason(data, reason):
     assert refused.value.reason == reason
 
 
+@pytest.mark.filterwarnings("ignore")
 @given(st.binary(max_size=400), st.integers(0, len(FILE)))
 def test_no_bytes_bring_anything_but_a_refusal(noise, at):
     data = FILE[:at] + noise + FILE[at + len(noise) :]
 
+    reason = None
     try:
-        frame = pixels.frame_for_model(data, SPEC)
+        assert pixels.frame_for_model(data, SPEC).tensor.shape == SPEC.inputs[0].dims
     except NotAcceptableError as refused:
-        assert refused.reason in pixels.REASONS
-    else:
-        assert frame.tensor.shape == SPEC.inputs[0].dims
+        reason = refused.reason
+
+    assert reason is None or reason in pixels.REASONS
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from producers import ingest
-from producers.ingest import Delivery, Outcome, chunk_id, strictest
+from producers.incoming import day as day_of
+from producers.ingest import Delivery, Outcome
+from runtime import faults
 from runtime.buckets import QUARANTINE, RAW
 from runtime.connections import Connections
 from runtime.errors import RetryError
@@ -29,7 +31,9 @@ def connections(tmp_path) -> Iterator[Connections]:
     opened.close()
 
 
-def send(connections: Connections, parts: list[bytes], site: str = "north", study_uid: str = "") -> tuple[Outcome, ...]:
+def send(
+    connections: Connections, parts: list[bytes], site: str = "north", study_uid: str = ""
+) -> tuple[Outcome, ...]:
     delivery = Delivery(connections, "stow", site)
     for part in parts:
         incoming = delivery.begin()
@@ -59,7 +63,7 @@ def dying_at(point: str, monkeypatch: pytest.MonkeyPatch, turn: int = 1) -> None
             if left[0] == 0:
                 raise Died
 
-    monkeypatch.setattr(ingest.faults, "reach", reach)
+    monkeypatch.setattr(faults, "reach", reach)
 
 
 def failing(target: Any, name: str, monkeypatch: pytest.MonkeyPatch, turn: int = 1) -> None:
@@ -81,7 +85,9 @@ def test_instances_of_one_study_become_one_event_with_what_was_stored(connection
     assert [each.status for each in send(connections, parts)] == ["stored"] * 3
     [event] = received(connections)
     assert sorted(each.size for each in event.instances) == sorted(map(len, parts))
-    assert {each.series for each in event.instances} == {connections.pseudonyms("north").series(STUDY, "1.2.3")}
+    assert {each.series for each in event.instances} == {
+        connections.pseudonyms("north").series(STUDY, "1.2.3")
+    }
     assert (event.envelope.site, event.gateway, event.ordered_priority) == ("north", "stow", "unknown")
     plain = {
         connections.sealed.read(RAW, each.object_key, site="north", study="", purpose="test")
@@ -107,7 +113,7 @@ def test_identity_is_in_the_vault_and_nowhere_in_the_event(connections):
 def test_the_studies_of_a_day_are_listed(connections):
     send(connections, [dicom(STUDY)])
     [event] = received(connections)
-    day = ingest.day(event.received_at)
+    day = day_of(event.received_at)
     listed = connections.tables.select(ReceivedStudyRow, site="north", day=day)
     assert [row.study for row in listed] == [event.envelope.study]
 
@@ -133,6 +139,20 @@ def test_a_duplicate_is_acknowledged_without_a_second_event_or_object(connection
     assert objects(connections) == before
 
 
+def test_a_duplicate_whose_stored_object_has_vanished_takes_its_place(connections):
+    parts = [dicom(STUDY, side=side) for side in (8, 12)]
+    send(connections, parts)
+    [first] = received(connections)
+    connections.objects.delete(RAW, first.instances[0].object_key)
+    assert sorted(each.status for each in send(connections, parts)) == ["duplicate", "stored"]
+    again = received(connections)[-1]
+    assert again.envelope.event_id == first.envelope.event_id
+    assert {each.object_key for each in again.instances} == set(objects(connections))
+    assert len(objects(connections)) == 2
+    assert all(row.published_at for row in rows(connections, "north", STUDY))
+    assert [each.status for each in send(connections, parts)] == ["duplicate"] * 2
+
+
 def test_the_same_part_twice_in_one_delivery_is_one_instance(connections):
     part = dicom(STUDY)
     assert [each.status for each in send(connections, [part, part])] == ["stored", "duplicate"]
@@ -142,14 +162,18 @@ def test_the_same_part_twice_in_one_delivery_is_one_instance(connections):
 
 def test_other_bytes_under_one_uid_are_another_version(connections):
     parts = [dicom(STUDY, series="1.2.3", instance="1.2.3.4", side=side) for side in (8, 12)]
-    assert [each.status for each in send(connections, parts[:1]) + send(connections, parts[1:])] == ["stored"] * 2
+    assert [each.status for each in send(connections, parts[:1]) + send(connections, parts[1:])] == [
+        "stored"
+    ] * 2
     assert len(rows(connections, "north", STUDY)) == 2
     assert len(objects(connections)) == 2
     assert len({event.instances[0].instance for event in received(connections)}) == 1
 
 
 @pytest.mark.parametrize("point", ["after-store", "after-effect", "after-publish"])
-def test_a_sender_that_sends_again_after_a_crash_loses_nothing_and_doubles_no_event(connections, monkeypatch, point):
+def test_a_sender_that_sends_again_after_a_crash_loses_nothing_and_doubles_no_event(
+    connections, monkeypatch, point
+):
     parts = [dicom(STUDY, side=side) for side in (8, 12)]
     with monkeypatch.context() as patched:
         dying_at(point, patched)
@@ -193,7 +217,13 @@ def test_members_whose_rows_were_written_before_a_crash_are_published_with_the_r
 
 @pytest.mark.parametrize(
     ("owner", "method"),
-    [("sealed", "digest"), ("vault", "store"), ("tables", "insert_if_absent"), ("publisher", "publish"), ("tables", "write")],
+    [
+        ("sealed", "digest"),
+        ("vault", "store"),
+        ("tables", "insert_if_absent"),
+        ("publisher", "publish"),
+        ("tables", "write"),
+    ],
 )
 def test_nothing_is_acknowledged_when_an_engine_does_not_answer(connections, monkeypatch, owner, method):
     part = dicom(STUDY)
@@ -222,7 +252,7 @@ def test_what_cannot_be_taken_in_is_kept_encrypted_with_its_reason(connections, 
     assert (bad.status, bad.reason, fine.status) == ("quarantined", reason, "stored")
     [key] = objects(connections, QUARANTINE)
     assert connections.sealed.read(QUARANTINE, key, site="north", study="", purpose="test") == data
-    day = ingest.day(connections.clock.now())
+    day = day_of(connections.clock.now())
     [row] = connections.tables.select(QuarantinedObjectRow, site="north", day=day)
     assert (row.component, row.reason, row.object_key, row.size) == ("stow", reason, key, len(data))
     assert len(objects(connections)) == 1
@@ -288,21 +318,6 @@ def test_deliveries_of_several_threads_at_once_lose_and_double_nothing(connectio
     assert len(objects(connections)) == 6
     assert {row.object_key for row in rows(connections, "north", STUDY)} == set(objects(connections))
     assert all(row.published_at for row in rows(connections, "north", STUDY))
-
-
-@pytest.mark.parametrize(
-    ("priorities", "expected"),
-    [(["routine", "stat"], "stat"), (["routine", "unknown"], "unknown"), (["routine"], "routine")],
-)
-def test_a_chunk_is_as_urgent_as_its_most_urgent_member(priorities, expected):
-    assert strictest(priorities) == expected
-
-
-def test_a_chunks_id_depends_on_its_members_and_not_on_their_order():
-    one, two = (ReceivedInstanceRow(site="s", study="t", instance=name, raw_digest="d") for name in ("a", "b"))
-    assert chunk_id("s", "t", [one, two]) == chunk_id("s", "t", [two, one])
-    assert len({chunk_id("s", "t", members) for members in ([one], [two], [one, two])}) == 3
-    assert chunk_id("s", "t", [one]) != chunk_id("z", "t", [one])
 
 
 def test_outcomes_show_no_identity():

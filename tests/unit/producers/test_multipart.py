@@ -17,7 +17,9 @@ from producers.multipart import (
 )
 
 
-def parts_of(body: bytes, sizes: list[int] | None = None, boundary: str = "b") -> list[tuple[dict[str, str], bytes]]:
+def parts_of(
+    body: bytes, sizes: list[int] | None = None, boundary: str = "b"
+) -> list[tuple[dict[str, str], bytes]]:
     """Read a body cut into pieces of the given sizes (repeated); whole parts only."""
     reader = MultipartReader(boundary)
     found: list[tuple[dict[str, str], bytes]] = []
@@ -48,7 +50,9 @@ def holds_boundary(part: bytes) -> bool:
 @given(
     contents=st.lists(
         st.lists(
-            st.sampled_from([b"\r", b"\n", b"\r\n", b"--", b"--b", b"\r\n--", b"\r\n--bx", b"-", b"b", b"xyz", b"\0"]),
+            st.sampled_from(
+                [b"\r", b"\n", b"\r\n", b"--", b"--b", b"\r\n--", b"\r\n--bx", b"-", b"b", b"xyz", b"\0"]
+            ),
             max_size=12,
         ).map(b"".join),
         min_size=1,
@@ -69,11 +73,17 @@ def test_any_content_comes_out_as_it_went_in_however_the_body_is_cut(contents, s
         pytest.param(b"--b\nA: 1\n\nx\n--b--\n", [b"x"], id="line feeds only"),
         pytest.param(b"\r\n--b\r\n\r\nx\r\n--b--", [b"x"], id="an empty line first"),
         pytest.param(b"hello\r\n-- b\r\n--b\r\n\r\nx\r\n--b--", [b"x"], id="preamble text"),
-        pytest.param(b"--b\r\n\r\nx\r\n--b--\r\nbye\r\n--b\r\n\r\ny", [b"x"], id="epilogue, a boundary in it"),
-        pytest.param(b"--b \t\r\n\r\nx\r\n--b  \r\n\r\ny\r\n--b--", [b"x", b"y"], id="white space after boundaries"),
+        pytest.param(
+            b"--b\r\n\r\nx\r\n--b--\r\nbye\r\n--b\r\n\r\ny", [b"x"], id="epilogue, a boundary in it"
+        ),
+        pytest.param(
+            b"--b \t\r\n\r\nx\r\n--b  \r\n\r\ny\r\n--b--", [b"x", b"y"], id="white space after boundaries"
+        ),
         pytest.param(b"--b\r\n\r\n\r\n--b--", [b""], id="an empty part"),
         pytest.param(b"--b\r\n\r\nx\r\n--bb\r\n--b--", [b"x\r\n--bb"], id="a longer boundary is content"),
-        pytest.param(b"--b\r\n\r\nx\n--b\r\n--b--", [b"x\n--b"], id="a lone line feed where lines end in two"),
+        pytest.param(
+            b"--b\r\n\r\nx\n--b\r\n--b--", [b"x\n--b"], id="a lone line feed where lines end in two"
+        ),
         pytest.param(b"--b--\r\n", [], id="no parts"),
     ],
 )
@@ -107,7 +117,9 @@ def test_a_boundary_outside_the_standard_is_refused(boundary):
 
 
 def test_part_headers_come_in_lower_case_and_unfolded():
-    [(headers, _)] = parts_of(b"--b\r\nContent-TYPE: application/dicom;\r\n transfer-syntax=1.2\r\n\r\nx\r\n--b--")
+    [(headers, _)] = parts_of(
+        b"--b\r\nContent-TYPE: application/dicom;\r\n transfer-syntax=1.2\r\n\r\nx\r\n--b--"
+    )
     assert headers == {"content-type": "application/dicom; transfer-syntax=1.2"}
 
 
@@ -124,7 +136,7 @@ def test_memory_held_does_not_grow_with_a_part():
     "value",
     [
         'multipart/related; type="application/dicom"; boundary="a b"',
-        "Multipart/Related; Type=application/dicom; Boundary=\"a b\"",
+        'Multipart/Related; Type=application/dicom; Boundary="a b"',
         'multipart/related;boundary="a b";type="application/dicom"',
         'multipart/related ; start="<1@x>" ; type="application/dicom" ; boundary="a b"',
     ],
@@ -138,4 +150,6 @@ def test_content_types_are_read_quoted_or_not(value):
 
 @pytest.mark.parametrize("value", ["", ";", ";;boundary=", "a/b; c", "\x00"])
 def test_a_broken_content_type_is_no_error(value):
-    assert "boundary" not in content_type(value).parameters or content_type(value).parameters["boundary"] == ""
+    assert (
+        "boundary" not in content_type(value).parameters or content_type(value).parameters["boundary"] == ""
+    )

@@ -7,7 +7,17 @@ import pytest
 from pydicom.dataset import Dataset
 
 from producers.ingest import Outcome
-from producers.store_response import JSON, NATIVE_MODEL, XML, Problem, dataset, encode, failure_reason, media_type, status_of
+from producers.store_response import (
+    JSON,
+    NATIVE_MODEL,
+    XML,
+    Problem,
+    dataset,
+    encode,
+    failure_reason,
+    media_type,
+    status_of,
+)
 
 STORED = Outcome("stored", "", "1.2.840.10008.5.1.4.1.1.2", "1.2.3")
 DUPLICATE = Outcome("duplicate", "", "1.2.840.10008.5.1.4.1.1.2", "1.2.4")
@@ -48,7 +58,9 @@ def test_failure_reasons_are_those_of_the_standard(reason, code):
 def test_the_answer_names_every_instance_once_where_the_standard_puts_it():
     answer = Dataset.from_json(json.dumps(dataset([STORED, DUPLICATE, MISMATCH, UNREADABLE])))
     assert [item.ReferencedSOPInstanceUID for item in answer.ReferencedSOPSequence] == ["1.2.3", "1.2.4"]
-    assert [(i.ReferencedSOPInstanceUID, i.FailureReason) for i in answer.FailedSOPSequence] == [("1.2.5", 43265)]
+    assert [(i.ReferencedSOPInstanceUID, i.FailureReason) for i in answer.FailedSOPSequence] == [
+        ("1.2.5", 43265)
+    ]
     assert [item.FailureReason for item in answer.OtherFailuresSequence] == [0xC000]
     assert not answer.RetrieveURL
 
@@ -60,7 +72,11 @@ def test_empty_sequences_are_left_out():
 def test_the_answer_is_the_same_as_native_dicom_model():
     root = ET.fromstring(encode(dataset([STORED, MISMATCH]), XML))
     assert root.tag == f"{{{NATIVE_MODEL}}}NativeDicomModel"
-    values = {node.get("keyword"): node[0].text for node in root.iter(f"{{{NATIVE_MODEL}}}DicomAttribute") if len(node)}
+    values = {
+        node.get("keyword"): node[0].text
+        for node in root.iter(f"{{{NATIVE_MODEL}}}DicomAttribute")
+        if len(node)
+    }
     assert values["FailureReason"] == "43265"
     assert values["ReferencedSOPInstanceUID"] in ("1.2.3", "1.2.5")
 

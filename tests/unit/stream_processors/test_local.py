@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.connections import Connections
+from runtime.connections import Connections, connect
 from runtime.errors import DeadLetterError, StopError
 from runtime.ports import Record
 from runtime.process import Stop
 from schemas.codec import decode
-from schemas.events import Event, InstanceReceived
+from schemas.events import DeadLetter, Event, InstanceReceived
+from schemas.rows import DeadlineRow
 from schemas.topics import dead_letter_topic
 from stream_processors import catalogue, local, steps
 from stream_processors.inputs import DueInput
@@ -37,8 +38,12 @@ QUICK = Policy(first_pause_s=0.001, longest_pause_s=0.002)
 
 
 async def until(reached: Callable[[], bool]) -> None:
-    while not reached():
+    while not reached():  # noqa: ASYNC110 - what is waited for happens in a database
         await asyncio.sleep(0.01)
+
+
+def _nothing() -> tuple[Output, ...]:
+    return ()
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +91,7 @@ async def test_what_cannot_be_handled_goes_to_the_dead_letters_and_the_rest_goes
         if event.envelope.event_id == "event 2":
             raise DeadLetterError("no-good")
         seen.append(event.envelope.event_id)
-        for output in ():
+        for output in _nothing():
             yield output
 
     step = Step(summary="", reads=(SOURCE,), emits=(), run=run)
@@ -96,10 +101,26 @@ async def test_what_cannot_be_handled_goes_to_the_dead_letters_and_the_rest_goes
         await until(lambda: committed(made, "picky") == 4)
     assert seen == ["event 0", "event 1", "event 3"]
     (letter,) = read(made, dead_letter_topic("picky"))
+    assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.error_type, letter.attempts) == ("no-good", "DeadLetterError", 1)
     assert letter.envelope.study == study(1)
     kept = made.sealed.read(letter.bucket, letter.object_key, site="north", study="", purpose="test")
     assert b"instance.received.v1" in kept
+    made.close()
+
+
+async def test_an_event_of_a_site_nobody_configured_is_kept_apart_and_its_site_not_repeated(
+    tmp_path: Path,
+) -> None:
+    step = Step(summary="", reads=(SOURCE,), emits=(), run=echo)
+    made = connections(tmp_path, "strict")
+    made.publisher.publish([(SOURCE, received(1, "event 1", site="DOE^JANE"))])
+    async with running(made, "strict", step):
+        await until(lambda: committed(made, "strict") == 1)
+    (letter,) = read(made, dead_letter_topic("strict"))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.envelope.site) == ("unknown-site", "unknown")
+    assert "JANE" not in letter.object_key + made.metrics.exposition().decode()
     made.close()
 
 
@@ -130,7 +151,7 @@ async def test_with_every_event_delivered_twice_and_batches_cut_all_is_committed
 
     async def run(event: InstanceReceived, context: StepContext) -> AsyncIterator[Output]:
         counts[event.envelope.event_id] = counts.get(event.envelope.event_id, 0) + 1
-        for output in ():
+        for output in _nothing():
             yield output
 
     step = Step(summary="", reads=(SOURCE,), emits=(), run=run)
@@ -143,11 +164,13 @@ async def test_with_every_event_delivered_twice_and_batches_cut_all_is_committed
     made.close()
 
 
-async def test_a_missing_topic_stops_the_process_before_it_reads(tmp_path: Path) -> None:
-    from runtime.connections import connect
+async def echo(event: Event, context: StepContext) -> AsyncIterator[Output]:
+    yield event
 
+
+async def test_a_missing_topic_stops_the_process_before_it_reads(tmp_path: Path) -> None:
     made = connect(settings(tmp_path), "early")
-    step = Step(summary="", reads=(SOURCE,), emits=(), run=lambda event, context: None)  # type: ignore[arg-type, return-value]
+    step = Step(summary="", reads=(SOURCE,), emits=(), run=echo)
     with pytest.raises(StopError, match="missing topics"):
         await local.run("early", step, made, Stop())
     made.close()
@@ -158,8 +181,6 @@ def record(topic: str, offset: int, partition: int = 0) -> Record:
 
 
 def test_urgent_topics_are_resolved_and_acknowledged_first() -> None:
-    from schemas.rows import DeadlineRow
-
     due = DueInput(DeadlineRow(consumer="c", shard=0, due_at=1, site="north", study="s", name="n"))
     found = local.batches([record("b", 0), record("a", 0), record("b", 1)], [due], ("a", "b"))
     assert found == [[record("a", 0), due], [record("b", 0), record("b", 1)]]

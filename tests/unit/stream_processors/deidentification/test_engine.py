@@ -121,7 +121,8 @@ def test_patients_without_a_real_id_share_no_pseudonym_and_no_shift() -> None:
     [("062Y", "062Y"), ("089Y", "089Y"), ("090Y", "090Y"), ("103Y", "090Y"), ("004M", "004M"), ("old", None)],
 )
 def test_an_age_over_89_years_is_capped_and_what_is_no_age_goes(age: str, expected: str | None) -> None:
-    assert (clean(ct_slice("a", Options(age=age))).PatientAge or None) == expected
+    raw = to_bytes(ct_slice()).replace(b"AS\x04\x00062Y", b"AS\x04\x00" + age.ljust(4).encode())
+    assert (read(deidentify(raw, NAMES).data).PatientAge or None) == expected
 
 
 def test_output_says_what_was_done_and_no_more() -> None:
@@ -148,7 +149,7 @@ def test_what_the_source_claims_about_its_de_identification_is_not_believed() ->
 
 def test_preamble_file_meta_private_overlays_group_lengths_and_trailing_bytes_are_gone() -> None:
     source = ct_slice("a", FULL)
-    source.file_meta.PrivateInformationCreatorUID = "1.2.3"
+    source.file_meta.PrivateInformationCreatorUID = pydicom.uid.UID("1.2.3")
     source.file_meta.PrivateInformation = b"ZQMETA"
     source.add_new(0x60000022, "LO", "ZQOVERLAY")
     source.add_new(0x60003000, "OW", b"ZQOVERLAYDATA!")
@@ -177,6 +178,31 @@ def test_text_hidden_in_a_number_or_under_a_foreign_vr_goes() -> None:
     raw = to_bytes(source).replace(b"120 ", b"ZQV ")
     output = deidentify(raw, NAMES).data
     assert b"ZQ" not in output
+
+
+def test_a_number_that_no_converter_takes_stays_as_it_is_coded() -> None:
+    raw = to_bytes(ct_slice("a", Options(extra={"ExposureTime": "1500"}))).replace(
+        b"IS\x04\x001500", b"IS\x04\x001.50"
+    )
+    assert b"IS\x04\x001.50" in deidentify(raw, NAMES).data
+
+
+def test_an_element_whose_wrong_length_swallows_its_neighbours_is_emptied() -> None:
+    raw = to_bytes(ct_slice("a", Options(synthetic=False)))
+    maker = raw.index(b"\x08\x00\x70\x00LO")
+    after_id = raw.index(b"\x10\x00\x30\x00DA")
+    swollen = raw[: maker + 6] + (after_id - maker - 8).to_bytes(2, "little") + raw[maker + 8 :]
+    assert b"ZQFAMILY" not in deidentify(swollen, NAMES).data
+
+
+def test_a_class_uid_that_is_none_is_renamed() -> None:
+    item = Dataset()
+    item.ReferencedSOPClassUID = "1.2.11111111"
+    raw = to_bytes(
+        ct_slice("a", Options(patient_name="A^B", extra={"ReferencedSeriesSequence": Sequence([item])}))
+    )
+    assert b"ZQ" not in deidentify(raw.replace(b"1.2.11111111", b"1.2.ZQFAMILY"), NAMES).data
+    assert b"1.2.11111111" in deidentify(raw, NAMES).data
 
 
 @pytest.mark.parametrize(
@@ -302,16 +328,12 @@ def test_the_context_is_coded_and_tells_no_one() -> None:
 
 
 def test_values_on_no_list_are_unknown() -> None:
-    extra = {"Modality": "ZQ"}
-    context = deidentify(
-        to_bytes(ct_slice("a", Options(sex="ZQ", synthetic=False, extra=extra))), NAMES
-    ).context
-    assert (context.body_part, context.patient_sex, context.requested_priority) == (
-        "CHEST",
-        "unknown",
-        "unknown",
-    )
-    assert (context.modality, context.synthetic) == ("unknown", False)
+    source = mr_slice("a", Options(sex="ZQ", synthetic=False))
+    source.BodyPartExamined = source.PhotometricInterpretation = source.Modality = "ZQ"
+    context = deidentify(to_bytes(source), NAMES).context
+    assert (context.body_part, context.patient_sex, context.modality) == ("unknown",) * 3
+    assert (context.photometric_interpretation, context.requested_priority) == ("", "unknown")
+    assert not context.synthetic
 
 
 @pytest.mark.parametrize(
@@ -340,7 +362,7 @@ def _real_files() -> list[Path]:
 
 
 def test_every_real_file_ends_verified_or_refused_with_a_reason_that_fits() -> None:
-    outcomes = Counter()
+    outcomes: Counter[str] = Counter()
     for path in _real_files():
         try:
             done = deidentify(path.read_bytes(), NAMES)
@@ -350,3 +372,12 @@ def test_every_real_file_ends_verified_or_refused_with_a_reason_that_fits() -> N
             outcomes["clean"] += len(read(done.data)) > 5
     assert outcomes["clean"] > 50
     assert outcomes["verification-failed"] == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["PATIENT^BASIC", "Radstream", "MONOCHROME2^CT", "REMOVED^NAME", "ISO_IR 192"]
+)
+def test_a_patient_named_like_a_mark_or_a_code_is_cleaned_all_the_same(name: str) -> None:
+    output = clean(ct_slice("a", Options(patient_name=name)))
+    assert not output.PatientName
+    assert (output.Modality, output.PhotometricInterpretation) == ("CT", "MONOCHROME2")

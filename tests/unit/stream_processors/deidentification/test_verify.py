@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
-from stream_processors.deidentification import DEFAULT, RefusedError, deidentify, engine
+from stream_processors.deidentification import DEFAULT, RefusedError, deidentify, rules
 from stream_processors.deidentification.originals import Originals, collect
 from stream_processors.deidentification.verify import Expected, verify
 from tests.support.dicoms import Options, ct_slice, to_bytes, ultrasound
@@ -97,6 +97,11 @@ def test_bytes_after_the_data_set_are_found() -> None:
         verify(CLEAN + b"more", DEFAULT, expected())
 
 
+def test_an_output_cut_short_is_no_fault_of_the_source() -> None:
+    with pytest.raises(RefusedError, match="verification-failed"):
+        verify(CLEAN[:-1], DEFAULT, expected())
+
+
 def test_pixels_that_had_to_be_withheld_are_found() -> None:
     with pytest.raises(RefusedError, match="verification-failed"):
         verify(CLEAN, DEFAULT, expected(pixels_withheld=True))
@@ -105,7 +110,7 @@ def test_pixels_that_had_to_be_withheld_are_found() -> None:
 
 
 def test_an_engine_that_forgets_a_step_produces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.rules, "rule", lambda profile, tag, vr: engine.rules.PASS)
+    monkeypatch.setattr(rules, "rule", lambda profile, tag, vr: rules.PASS)
     with pytest.raises(RefusedError, match="verification-failed"):
         deidentify(to_bytes(SOURCE), NAMES)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +15,6 @@ from tests.support.context import START, Crash, World, deadlines, events, timele
 from tests.support.events import SITE, STUDY, deidentified, image
 
 WINDOW_S = 10.0
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def states(world: World, cause: object) -> list[StudyState]:
@@ -130,7 +125,7 @@ def test_strictest_ordered_priority_counts(world: World, seen: tuple[str, str], 
 
 
 def test_an_older_input_comes_again_and_gives_what_it_gave_although_the_study_went_on(world: World) -> None:
-    inputs = [deidentified("e1", image("a")), deidentified("e2", image("a"), image("b")), quiet()]
+    inputs: list[Any] = [deidentified("e1", image("a")), deidentified("e2", image("a"), image("b")), quiet()]
     first = [world.run("assemble_study", STEP, inputs[0]), world.run("assemble_study", STEP, inputs[1])]
     world.clock.advance(WINDOW_S)
     first.append(world.run("assemble_study", STEP, inputs[2]))

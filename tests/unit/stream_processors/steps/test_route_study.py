@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,6 @@ from tests.support.context import World, deadlines, events, timeless
 from tests.support.events import deidentified, image, study_state
 
 MODELS = (cxr_demo.SPEC,)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +35,9 @@ def world(tmp_path: Path) -> World:
         ({"rows": 0}, False),
     ],
 )
-def test_a_model_reads_what_it_was_made_for_and_nothing_unknown(changes: dict[str, Any], readable: bool) -> None:
+def test_a_model_reads_what_it_was_made_for_and_nothing_unknown(
+    changes: dict[str, Any], readable: bool
+) -> None:
     assert bool(route((image("a", **changes),), MODELS)) is readable
 
 
@@ -140,7 +136,9 @@ def test_a_late_readable_image_does_not_change_what_is_said_of_the_revision_befo
     assert len(before) == 1
 
 
-def test_a_study_of_more_images_than_one_page_is_read_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_of_more_images_than_one_page_is_read_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(route_study, "PAGE", 2)
     images = [image(str(number), modality="CT") for number in range(4)]
     state = completed(world, deidentified("e1", *images, image("z")))

@@ -1,0 +1,240 @@
+"""The real tritonserver: started, asked, hurt and healed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tritonclient import grpc
+
+from inference.backend import InferenceRejectedError, InferenceUnavailableError, canary
+from inference.batching import Batcher
+from inference.client import TritonClient, watch
+from inference.in_process import InProcess
+from inference.models import cxr_demo
+from inference.repository import INSTANCES, render
+from inference.server import (
+    SHARED_MEMORY,
+    TritonAbsent,
+    TritonServer,
+    find_server,
+    free_ports,
+    remove_leftovers,
+    shared_memory_prefix,
+)
+
+ROOT = Path(__file__).parents[2]
+SPEC = cxr_demo.SPEC
+IMAGES = np.random.default_rng(7).integers(0, 65535, (16, *SPEC.inputs[0].dims), dtype=np.uint16)
+
+
+@pytest.fixture(scope="module")
+def environment():
+    return Path(os.environ.get("RADSTREAM_TRITON_ENV") or ROOT / ".venv-triton")
+
+
+@pytest.fixture(scope="module")
+def installation(environment):
+    found = find_server(environment)
+    assert not isinstance(found, TritonAbsent), found.reason
+    return found
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("triton") / "models"
+    render([SPEC], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(installation, repository):
+    server = TritonServer(installation, repository, log=repository.with_name("triton.log"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def client(server):
+    client = TritonClient(server.grpc_address)
+    yield client
+    await client.close()
+
+
+async def test_it_gives_the_numbers_that_onnx_runtime_gives_in_this_process(client):
+    expected = await InProcess().infer(SPEC, {"image": IMAGES})
+
+    found = await client.infer(SPEC, {"image": IMAGES})
+
+    assert {name: value.shape for name, value in found.items()} == {n: v.shape for n, v in expected.items()}
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-4)
+
+
+async def test_it_passes_its_canary(client):
+    assert await client.ready()
+    assert await canary(client, SPEC)
+
+
+async def test_single_images_of_sixteen_callers_are_computed_in_batches(server, client):
+    with grpc.InferenceServerClient(server.grpc_address) as control:
+        before = counts(control)
+        await asyncio.gather(*(several(client, IMAGES[i : i + 1]) for i in range(16)))
+        after = counts(control)
+
+    inferences, executions = (b - a for a, b in zip(before, after, strict=True))
+    assert inferences == 16 * 8
+    assert inferences / executions >= 4
+
+
+async def several(client, image):
+    for _ in range(8):
+        await client.infer(SPEC, {"image": image})
+
+
+def counts(control):
+    stats = control.get_inference_statistics(SPEC.name, as_json=True)["model_stats"][0]
+    return int(stats["inference_count"]), int(stats["execution_count"])
+
+
+async def test_the_batcher_gives_each_image_its_own_answer(client):
+    expected = await InProcess().infer(SPEC, {"image": IMAGES})
+    batcher = Batcher(client)
+
+    answers = await asyncio.gather(
+        *(batcher.submit(SPEC, image, 1 + i % 2) for i, image in enumerate(IMAGES))
+    )
+
+    np.testing.assert_allclose([a["logits"] for a in answers], expected["logits"], atol=1e-4)
+
+
+async def test_a_request_that_can_never_succeed_is_rejected(client):
+    with pytest.raises(InferenceRejectedError):
+        await client.infer(SPEC, {"image": IMAGES.astype(np.uint8)})
+
+
+async def test_a_model_that_is_not_there_is_worth_another_try():
+    client = TritonClient(f"127.0.0.1:{free_ports(1)[0]}")
+
+    with pytest.raises(InferenceUnavailableError):
+        await client.infer(SPEC, {"image": IMAGES}, deadline_s=5)
+    assert not await client.ready()
+    await client.close()
+
+
+async def test_the_server_counts_what_it_did(server, client):
+    await client.infer(SPEC, {"image": IMAGES})
+
+    page = await asyncio.to_thread(read, server.metrics_address)
+    assert b'nv_inference_request_success{model="cxr_demo"' in page
+
+
+def read(address):
+    with urllib.request.urlopen(address, timeout=5) as page:
+        return page.read()
+
+
+@pytest.mark.parametrize(
+    "victims", [slice(1), slice(None)], ids=["one of its processes", "all of its processes"]
+)
+async def test_a_model_whose_processes_were_killed_is_healed(server, client, victims):
+    before = server.stub_pids()
+    events = []
+    for pid in before[victims]:
+        os.kill(pid, signal.SIGKILL)
+    assert await client.ready(), "the server itself says that nothing is wrong"
+
+    watching = asyncio.create_task(watch(client, [SPEC], lambda *event: events.append(event), interval_s=0.5))
+    while (SPEC.name, "healed") not in events:
+        await asyncio.gather(
+            *(client.infer(SPEC, {"image": IMAGES}) for _ in range(4)), return_exceptions=True
+        )
+
+    watching.cancel()
+    assert len(set(server.stub_pids()) - set(before)) == INSTANCES
+    await client.infer(SPEC, {"image": IMAGES})
+
+
+def test_a_stopped_server_leaves_no_process_and_no_shared_memory(installation, repository):
+    server = TritonServer(installation, repository, work_folder=repository.with_name("second"))
+    server.start()
+    pids = (server.pid, *server.stub_pids())
+    assert list(SHARED_MEMORY.glob(shared_memory_prefix(repository) + "*"))
+
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+
+    wait_until_gone(pids)
+
+
+def test_a_server_that_cannot_listen_says_so(server, installation, repository):
+    taken = int(server.grpc_address.split(":")[1])
+    second = TritonServer(
+        installation, repository, grpc_port=taken, work_folder=repository.with_name("third")
+    )
+
+    with pytest.raises(RuntimeError, match="exited with status 1"):
+        second.start()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_launcher_takes_its_server_along(environment, installation, repository, number):
+    ports = free_ports(3)
+    launcher = subprocess.Popen(
+        [
+            sys.executable, "-m", "inference.server", "--environment", environment, "--repository", repository,
+            "--grpc-port", str(ports[0]), "--http-port", str(ports[1]), "--metrics-port", str(ports[2]),
+        ],
+        cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    server = wait_for_child(launcher)
+    wait_until_ready(ports[1])
+
+    launcher.send_signal(number)
+    status = launcher.wait(30)
+
+    assert status == (0 if number == signal.SIGTERM else -number)
+    wait_until_gone((server,))
+    remove_leftovers(repository)
+    assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
+
+
+def wait_for_child(launcher):
+    while True:
+        children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+        for child in children:
+            if b"bin/tritonserver" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0", 1)[0]:
+                return int(child)
+        assert launcher.poll() is None
+        time.sleep(0.02)
+
+
+def wait_until_ready(port):
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=1) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.05)
+
+
+def wait_until_gone(pids):
+    while any(alive(pid) for pid in pids):
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import StopError
+from runtime.settings import SecretReference, Settings, load_settings
+from tests.support.installation import settings
+
+
+def written(folder: Path, **changes: object) -> dict[str, str]:
+    settings(folder, **changes).write(folder / "settings.toml")
+    return {"RADSTREAM_SETTINGS": str(folder / "settings.toml")}
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    site = {
+        "name": 'no"rth \\ ü',
+        "issuer": "a\nb",
+        "webhook_url": "http://127.0.0.1:1",
+        "webhook_secret": "env:HOOK",
+    }
+    changes = {
+        "sites": [site, {"name": "south"}],
+        "steps": {"quiet_window_s": 1.5},
+        "delivery": {"redeliver": True},
+    }
+    assert load_settings(written(tmp_path, **changes)) == settings(tmp_path, **changes)
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    environment = written(tmp_path) | {
+        "RADSTREAM__STEPS__QUIET_WINDOW_S": "2",
+        "RADSTREAM__DELIVERY__REDELIVER": "true",
+        "RADSTREAM__LOG_LEVEL": "DEBUG",
+    }
+    found = load_settings(environment)
+    assert (found.steps.quiet_window_s, found.delivery.redeliver, found.log_level) == (2.0, True, "DEBUG")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("RADSTREAM__STEPS__QUIET", "steps.quiet"),
+        ("RADSTREAM__STEP__QUIET_WINDOW_S", "step"),
+        ("RADSTREAM__LOG_LEVEL", "log_level"),
+        ("RADSTREAM__KEYS__VAULT", "keys.vault"),
+        ("RADSTREAM__LOG_LEVEL__X", "RADSTREAM__LOG_LEVEL__X"),
+        ("RADSTREAM__SITES", "sites"),
+    ],
+)
+def test_wrong_names_and_values_are_refused_by_name_without_the_value(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    with pytest.raises(StopError) as refused:
+        load_settings(written(tmp_path) | {name: "hunter2"})
+    assert told in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", [None, "not = [toml", 'unknown = 1\ndata = "x"'])
+def test_a_file_that_is_missing_or_wrong_stops_the_process(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "settings.toml").write_text(text)
+    with pytest.raises(StopError):
+        load_settings({"RADSTREAM_SETTINGS": str(tmp_path / "settings.toml")})
+
+
+def test_no_file_named_stops_the_process() -> None:
+    with pytest.raises(StopError, match="RADSTREAM_SETTINGS"):
+        load_settings({})
+
+
+def test_sites_have_names_of_their_own(tmp_path: Path) -> None:
+    valid = settings(tmp_path).model_dump(mode="json", exclude_none=True)
+    for sites in ([], [{"name": "a"}, {"name": "a"}], [{"name": ""}]):
+        with pytest.raises(ValueError, match="sites"):
+            Settings.model_validate(valid | {"sites": sites})
+
+
+def test_a_secret_is_the_bytes_it_refers_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = bytes(range(256))
+    (tmp_path / "raw").write_bytes(random)
+    (tmp_path / "text").write_bytes(b"base64:" + base64.b64encode(random) + b"\n")
+    monkeypatch.setenv("PLAIN", "s3cret")
+    monkeypatch.setenv("ENCODED", "base64:" + base64.b64encode(random).decode())
+    assert SecretReference(f"file:{tmp_path / 'raw'}").read() == random
+    assert SecretReference(f"file:{tmp_path / 'text'}").read() == random
+    assert SecretReference("env:PLAIN").read() == b"s3cret"
+    assert SecretReference("env:ENCODED").read() == random
+
+
+@pytest.mark.parametrize("reference", ["env:NO_SUCH_VARIABLE", "file:/no/such/file", "env:NO_BASE64"])
+def test_a_secret_that_is_not_there_stops_the_process(
+    reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_BASE64", "base64:***")
+    with pytest.raises(StopError):
+        SecretReference(reference).read()
+
+
+@pytest.mark.parametrize("text", ["hunter2", "env:", "vault:x", ""])
+def test_a_secret_itself_is_no_reference(text: str) -> None:
+    with pytest.raises(ValueError, match="env:NAME or file:/path"):
+        SecretReference(text)

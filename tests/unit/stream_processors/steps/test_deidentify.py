@@ -1,0 +1,95 @@
+"""The border: clean files and coded context out, refused files named and left where they are."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from runtime.errors import RetryError
+from schemas.events import InstanceDeidentified
+from schemas.rows import QuarantinedObjectRow
+from stream_processors.steps.deidentify import STEP
+from tests.support.context import START, World, events, timeless
+from tests.support.events import SITE, STUDY, received, received_instance
+from tests.support.xray import PLANTED_NAME, xray
+
+
+def cleaned(world: World, *names: str) -> InstanceDeidentified:
+    chunk = received("e1", *(received_instance(name) for name in names))
+    (event,) = events(world.run("deidentify", STEP, chunk))
+    assert isinstance(event, InstanceDeidentified)
+    return event
+
+
+@pytest.fixture
+def stored(world: World) -> World:
+    files = {
+        "a": xray(),
+        "b": xray(ViewPosition="LL", PatientAge="004Y"),
+        "burned": xray(BurnedInAnnotation="YES"),
+        "broken": b"not a DICOM file",
+    }
+    world.raw.files = {("raw", f"{SITE}/{name}"): data for name, data in files.items()}
+    return world
+
+
+def test_a_clean_file_lies_under_site_study_series_instance_and_digest(stored: World) -> None:
+    (instance,) = cleaned(stored, "a").instances
+    data = stored.objects.get("clean", instance.object_key)
+    assert instance.object_key == f"{SITE}/{STUDY}/se-1/in-a/{instance.digest}.dcm"
+    assert (hashlib.sha256(data).hexdigest(), len(data)) == (instance.digest, instance.size)
+    assert PLANTED_NAME.encode() not in data
+
+
+def test_the_coded_context_comes_with_each_instance(stored: World) -> None:
+    adult, child = cleaned(stored, "a", "b").instances
+    assert (adult.modality, adult.body_part, adult.view_position, adult.age_band) == (
+        "DX",
+        "CHEST",
+        "PA",
+        "adult",
+    )
+    assert (adult.rows, adult.number_of_frames, adult.pixels_at_risk, adult.received_at) == (16, 1, "", START)
+    assert (child.view_position, child.age_band) == ("LL", "child")
+
+
+def test_pixels_at_risk_are_named(stored: World) -> None:
+    (instance,) = cleaned(stored, "burned").instances
+    assert instance.pixels_at_risk == "burned-in-annotation"
+
+
+@pytest.mark.parametrize(("name", "reason"), [("broken", "not-dicom"), ("lost", "raw-object-missing")])
+def test_a_refused_file_is_recorded_stays_where_it_is_and_fails_no_other(
+    stored: World, name: str, reason: str
+) -> None:
+    event = cleaned(stored, "a", name, "b")
+    assert [each.instance for each in event.instances] == ["in-a", "in-b"]
+    assert [(each.instance, each.reason) for each in event.quarantined] == [(f"in-{name}", reason)]
+    (row,) = stored.tables.select(QuarantinedObjectRow, site=SITE, day="2026-11-21")
+    assert (row.reason, row.bucket, row.object_key) == (reason, "raw", f"{SITE}/{name}")
+
+
+def test_every_read_of_the_raw_tier_names_its_purpose(stored: World) -> None:
+    cleaned(stored, "a", "broken")
+    assert stored.raw.purposes == ["de-identification"] * 2
+
+
+def test_a_raw_tier_that_does_not_answer_is_asked_again(
+    stored: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: object, **kwargs: object) -> bytes:
+        raise RetryError("no answer")
+
+    monkeypatch.setattr(stored.raw, "read", away)
+    with pytest.raises(RetryError):
+        cleaned(stored, "a")
+
+
+def test_a_repeat_gives_the_same_event_objects_and_rows(stored: World) -> None:
+    chunk = received("e1", *(received_instance(name) for name in ("a", "broken", "b")))
+    first = stored.run("deidentify", STEP, chunk)
+    stored.clock.advance(100_000)
+    assert timeless(stored.run("deidentify", STEP, chunk)) == timeless(first)
+    assert len(list(stored.objects.keys("clean"))) == 2
+    assert len(stored.tables.select(QuarantinedObjectRow, site=SITE, day="2026-11-21")) == 1

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference.backend import Arrays, InferenceRejectedError, InferenceUnavailableError
+from inference.batching import Batcher
+from inference.golden import golden_image
+from inference.models.cxr_demo import SPEC
+from inference.spec import ModelSpec
+from runtime.errors import DeadLetterError, OutageError, RetryError
+from stream_processors.model_server import ModelServer, model_server, model_specs
+
+IMAGE = golden_image(SPEC.inputs[0].dims[-1]).astype(SPEC.inputs[0].dtype)
+
+
+class Failing:
+    """A backend that fails in one way."""
+
+    name = "failing"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def infer(
+        self,
+        model: ModelSpec,
+        arrays: Mapping[str, NDArray[Any]],
+        priority: int = 2,
+        deadline_s: float = 1.0,
+    ) -> Arrays:
+        raise self.error
+
+    async def ready(self) -> bool:
+        return False
+
+    async def close(self) -> None:
+        return
+
+
+@asynccontextmanager
+async def failing(error: Exception) -> AsyncIterator[ModelServer]:
+    backend = Failing(error)
+    yield ModelServer(backend, Batcher(backend), {SPEC.name: SPEC})
+
+
+async def test_without_a_server_the_models_run_in_the_process_and_say_so() -> None:
+    async with model_server("") as server:
+        assert server.name == "onnxruntime-in-process"
+        outputs = await server.infer(SPEC.name, IMAGE, 1)
+        assert np.allclose(outputs[SPEC.outputs[0].name], SPEC.golden_logits, atol=1e-2)
+        await server.probe()
+
+
+@pytest.mark.parametrize(
+    ("error", "decision"),
+    [(InferenceUnavailableError("away"), OutageError), (InferenceRejectedError("no"), DeadLetterError)],
+)
+async def test_a_servers_failures_become_decisions(error: Exception, decision: type[Exception]) -> None:
+    async with failing(error) as server:
+        with pytest.raises(decision):
+            await server.infer(SPEC.name, IMAGE, 2)
+        with pytest.raises(RetryError):
+            await server.probe()
+
+
+async def test_a_model_nobody_knows_is_no_reason_to_try_again() -> None:
+    async with model_server("") as server:
+        with pytest.raises(DeadLetterError, match="unknown-model"):
+            await server.infer("no such model", IMAGE, 1)
+
+
+def test_every_file_of_models_is_served() -> None:
+    assert model_specs()["cxr_demo"] is SPEC
