@@ -120,6 +120,22 @@ def alter_raw_object(system: System) -> str:
     return study
 
 
+def swap_raw_objects(system: System) -> str:
+    """Put another instance's encrypted bytes in the place of the first one's."""
+    row, study = first_received(system)
+    other = next(key for key in sorted(system.keys(buckets.RAW)) if key != row.object_key)
+    system.connections.objects.put(
+        row.bucket or "", row.object_key or "", system.connections.objects.get(buckets.RAW, other)
+    )
+    return study
+
+
+def miscount(system: System) -> str:
+    study = first_received(system)[1]
+    system.connections.tables.write(StudyRow(site=SITE, study=study, instance_count=7), at=LATE)
+    return study
+
+
 def drop(system: System, topic: str, wanted: Callable[[Any], bool]) -> str:
     """Take the first such event out of the log's file, as if it had never been written."""
     record, event = next(
@@ -250,6 +266,7 @@ def delete_delivery(system: System) -> str:
 DAMAGE: list[tuple[Callable[[System], str], str, str]] = [
     (delete_raw_object, "lost", "raw-object-missing"),
     (alter_raw_object, "lost", "raw-object-unreadable"),
+    (swap_raw_objects, "lost", "raw-object-unreadable"),
     (drop_received_event, "lost", "received-event-missing"),
     (drop_deidentified_event, "lost", "deidentified-event-missing"),
     (drop_result, "lost", "result-missing"),
@@ -259,6 +276,7 @@ DAMAGE: list[tuple[Callable[[System], str], str, str]] = [
     (double_worklist_row, "doubled", "worklist-row-twice"),
     (delete_worklist_row, "lost", "worklist-row-missing"),
     (delete_study_row, "lost", "study-row-missing"),
+    (miscount, "lost", "study-row-behind"),
     (delete_instance_row, "lost", "instance-row-missing"),
     (delete_clean_object, "lost", "clean-object-missing"),
     (delete_overlay, "lost", "overlay-missing"),
@@ -269,7 +287,7 @@ DAMAGE: list[tuple[Callable[[System], str], str, str]] = [
 
 
 def test_a_run_that_went_well_has_nothing_lost_or_doubled(clean: System) -> None:
-    status, answer = reconcile(clean.run, "--grace", "0")
+    status, answer = reconcile(clean.run, "--grace", "0", "--verify")
     assert answer["problems"] == []
     assert (answer["studies"], answer["instances"]) == (8, 12)
     assert status == 0
@@ -282,7 +300,7 @@ def test_each_damage_is_found_where_it_is(
     copy: System, damage: Callable[[System], str], kind: str, what: str
 ) -> None:
     study = damage(copy)
-    status, answer = reconcile(copy.run, "--grace", "0")
+    status, answer = reconcile(copy.run, "--grace", "0", "--verify")
     found = {
         (problem["kind"], problem["what"], problem["site"], problem["study"])
         for problem in answer["problems"]

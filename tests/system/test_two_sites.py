@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -65,12 +66,13 @@ def _settled(both: Both, site: str) -> bool:
     )
 
 
-def person(both: Both, site: str) -> httpx.Client:
+@contextlib.contextmanager
+def person(both: Both, site: str) -> Iterator[httpx.Client]:
     """A radiologist's browser, signed in at a site."""
-    client = httpx.Client(base_url=both.system.portal, trust_env=False)
     token = both.system.token(site, "radiologist", f"dr-{site}")
-    assert client.post("/login", data={"token": token}).status_code == httpx.codes.SEE_OTHER
-    return client
+    with httpx.Client(base_url=both.system.portal, trust_env=False) as client:
+        assert client.post("/login", data={"token": token}).status_code == httpx.codes.SEE_OTHER
+        yield client
 
 
 def test_the_two_sites_sent_the_same_bytes() -> None:
