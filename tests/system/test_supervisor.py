@@ -63,7 +63,9 @@ def test_a_killed_supervisor_leaves_no_process_and_loses_nothing(home: Path) -> 
     assert supervisor is not None
     everything = descendants(supervisor)
     assert len(everything) >= len(first.components())
-    assert first.pending("assemble_study"), "the quiet window is still open"
+    wait_until(
+        lambda: first.pending("assemble_study") == len(department.ledger.sent), "two open quiet windows"
+    )
     first.kill_supervisor()
     wait_until(lambda: not any(map(alive, everything)), "every process is gone")
     first.connections.close()
