@@ -32,7 +32,7 @@ PAUSE_S = 1.4
 """seconds between two studies: 60 of them spread over 84 s."""
 CONNECTIONS = 4
 """Senders at the same time."""
-AT_ONCE = 3
+AT_ONCE = 4
 """Processes that may be down at the same time."""
 SEED = 20261121
 
