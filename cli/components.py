@@ -41,7 +41,8 @@ def consumers() -> list[str]:
 
 def reads(consumer: str) -> tuple[str, ...]:
     """Topics that a consumer declares to read."""
-    return (processors if consumer in processors.names() else sinks).load(consumer).reads
+    known = processors.load(consumer) if consumer in processors.names() else sinks.load(consumer)
+    return known.reads
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,10 +163,14 @@ def token(
     if role not in ROLES:
         raise _fail(f"no such role; choose one of {', '.join(ROLES)}")
     run = _chosen(run_name)
-    os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
-    if site not in {known.name for known in load_settings().sites}:
-        raise _fail("this run has no such site")
-    sys.stdout.write(runs.token(run, site, role, user) + "\n")
+    connections = _connected(run)
+    try:
+        if site not in {known.name for known in connections.settings.sites}:
+            raise _fail("this run has no such site")
+        made = runs.audited_token(run, connections.auditor, site, role, user)
+    finally:
+        connections.close()
+    sys.stdout.write(made + "\n")
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -302,9 +302,12 @@ async def test_what_a_step_says_of_an_input_it_gives_up_is_published_with_the_de
 async def test_of_an_input_that_cannot_be_read_no_step_can_say_anything() -> None:
     world = World()
     told: list[object] = []
-    await binder(world, echo, lambda *what: told.append(what) or []).bind(
-        [record(0, value=b"poison")], world.acknowledge
-    )
+
+    def give_up(*what: object) -> list[Event]:
+        told.append(what)
+        return []
+
+    await binder(world, echo, give_up).bind([record(0, value=b"poison")], world.acknowledge)
     assert told == []
     assert world.happened[0] == ("published", ["dead 0 corrupt 1"])
 
