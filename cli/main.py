@@ -167,7 +167,7 @@ def token(
     try:
         if site not in {known.name for known in connections.settings.sites}:
             raise _fail("this run has no such site")
-        made = runs.audited_token(run, connections.auditor, site, role, user)
+        made = runs.audited_token(run, connections, site, role, user)
     finally:
         connections.close()
     sys.stdout.write(made + "\n")

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from runtime.audit import Auditor
+from runtime.connections import Connections
 from runtime.credentials import new_token
 from runtime.settings import (
     ENCODED,
@@ -33,7 +33,7 @@ from runtime.settings import (
     TritonSettings,
 )
 
-TOKEN_MADE = "token.made"
+MADE = "token.made"
 """Action of the audit event that a new token leaves."""
 TERMINAL_ROLE = "terminal"
 """Role of whoever may run commands on this machine: the operating system let them, no token did."""
@@ -213,10 +213,10 @@ def token(run: Run, site: str, role: str, user: str) -> str:
     return new_token(run.credentials, site, role, user)
 
 
-def audited_token(run: Run, auditor: Auditor, site: str, role: str, user: str) -> str:
+def audited_token(run: Run, connections: Connections, site: str, role: str, user: str) -> str:
     """Make a token for a person at a terminal: that it was made, by whom and for which role, is on record first."""
     actor = getpass.getuser()
-    auditor.used(site, [], TOKEN_MADE, f"{role} token", actor=actor, actor_role=TERMINAL_ROLE)
+    connections.auditor.used(site, [], MADE, f"{role} token", actor=actor, actor_role=TERMINAL_ROLE)
     return token(run, site, role, user)
 
 

@@ -57,11 +57,11 @@ def test_that_a_token_was_made_is_on_record_before_it_is_handed_out(tmp_path: Pa
     run, settings = runs.create("one", {"north": ""}, triton=False)
     connections = connect(settings, "cli")
     with pytest.raises(DeadLetterError, match="unknown-topic"):
-        runs.audited_token(run, connections.auditor, "north", "radiologist", "reader")
+        runs.audited_token(run, connections, "north", "radiologist", "reader")
     assert run.credentials.read_text("utf-8") == "[]"
 
     prepare(connections, [])
-    token = runs.audited_token(run, connections.auditor, "north", "radiologist", "reader")
+    token = runs.audited_token(run, connections, "north", "radiologist", "reader")
     log = connections.log
     records = [each for part in log.end_offsets("audit.v1") for each in log.read("audit.v1", part, 0, 10)]
     (event,) = [decode(record.value, connections.registry) for record in records]
