@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 from dataclasses import dataclass
 
-import sinks
-import sinks.notifiers
-import stream_processors.steps
 from runtime.settings import Settings
-from stream_processors import catalogue
-
-NOT_SINKS = frozenset({"__main__", "sink", "runner", "notifier"})
-"""Files in `sinks/` that are no destination."""
+from sinks import catalogue as sinks
+from stream_processors import catalogue as processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +34,15 @@ class Component:
         return [sys.executable, *self.command]
 
 
-def steps() -> list[str]:
-    """Names of all steps."""
-    return sorted(info.name for info in pkgutil.iter_modules(stream_processors.steps.__path__))
-
-
-def destinations() -> list[str]:
-    """Names of all sinks."""
-    names = (info.name for info in pkgutil.iter_modules(sinks.__path__) if not info.ispkg)
-    return sorted(name for name in names if name not in NOT_SINKS)
-
-
-def channels() -> list[str]:
-    """Names of all notifiers."""
-    names = (info.name for info in pkgutil.iter_modules(sinks.notifiers.__path__))
-    return sorted(name for name in names if name not in NOT_SINKS)
-
-
 def consumers() -> list[str]:
     """Names of all processes that read topics; each has a dead-letter topic."""
-    return [*steps(), *destinations(), *channels()]
+    return [*processors.names(), *sinks.destinations(), *sinks.channels()]
 
 
 def reads(consumer: str) -> tuple[str, ...]:
     """Topics that a consumer declares to read."""
-    if consumer in steps():
-        return catalogue.load(consumer).reads
-    package = sinks.notifiers if consumer in channels() else sinks
-    declared: tuple[str, ...] = importlib.import_module(f"{package.__name__}.{consumer}").SPEC.reads
-    return declared
+    known = processors.load(consumer) if consumer in processors.names() else sinks.load(consumer)
+    return known.reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +88,8 @@ def components(settings: Settings, plan: Plan) -> list[Component]:
             )
         )
     found.append(Component("stow", ("-m", "producers", "stow")))
-    found += [Component(name, ("-m", "stream_processors", name)) for name in steps()]
-    found += [Component(name, ("-m", "sinks", name)) for name in destinations()]
-    found += [Component(name, ("-m", "sinks", "notify", name)) for name in channels()]
+    found += [Component(name, ("-m", "stream_processors", name)) for name in processors.names()]
+    found += [Component(name, ("-m", "sinks", name)) for name in sinks.destinations()]
+    found += [Component(name, ("-m", "sinks", "notify", name)) for name in sinks.channels()]
     found.append(Component("portal", ("-m", "portal_api")))
     return found

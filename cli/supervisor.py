@@ -30,6 +30,12 @@ DRAIN_S = 15.0
 """Seconds a process may take to drain before it is killed."""
 PR_SET_PDEATHSIG = 1
 """prctl(2): signal to a process when its parent dies."""
+RETENTION = Component("retention", ("-m", "runtime.retention"), reports=False)
+"""Removes what is older than its topic keeps, and ends."""
+DAY_S = 86_400.0
+"""Seconds between two runs of it: retention is given in hours, and a day late loses nothing."""
+SETTLED_S = 60.0
+"""Seconds after the start before its first run: the processes come first."""
 TICK_S = 0.05
 """Seconds between looks at the processes."""
 
@@ -54,6 +60,16 @@ class Child:
 
 
 @dataclass(slots=True)
+class Chore:
+    """A process that is started every so often and ends by itself."""
+
+    component: Component
+    every_s: float
+    start_at: float
+    process: subprocess.Popen[bytes] | None = None
+
+
+@dataclass(slots=True)
 class Supervisor:
     """Keeps the processes of one run alive.
 
@@ -63,10 +79,13 @@ class Supervisor:
         The run folder.
     children
         What to keep alive.
+    chores
+        What to start now and then.
     """
 
     run: Run
     children: list[Child]
+    chores: list[Chore] = field(default_factory=list)
     stopping: bool = field(default=False)
 
     def keep(self) -> None:
@@ -75,8 +94,18 @@ class Supervisor:
             changed = [self._look_after(child) for child in self.children]
             if any(changed):
                 self._write_state()
+            for chore in self.chores:
+                self._see_to(chore)
             time.sleep(TICK_S)
         self._drain()
+
+    def _see_to(self, chore: Chore) -> None:
+        """Start the chore if it is due and the last one has ended."""
+        now = time.monotonic()
+        if now < chore.start_at or (chore.process is not None and chore.process.poll() is None):
+            return
+        chore.process = self._start(chore.component)
+        chore.start_at = now + chore.every_s
 
     def _look_after(self, child: Child) -> bool:
         """Start the child if it is due; whether anything changed."""
@@ -131,7 +160,7 @@ class Supervisor:
 
     def _drain(self) -> None:
         """Stop from the front of the stream to its end, so that what is in flight still arrives."""
-        living = [child.process for child in self.children if child.process is not None]
+        living = [each.process for each in (*self.children, *self.chores) if each.process is not None]
         for process in living:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -167,7 +196,8 @@ def main(arguments: list[str]) -> int:
     run = Run(Path(arguments[0]))
     os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
     plan = Plan(**json.loads(run.plan_file.read_text("utf-8")))
-    supervisor = Supervisor(run, [Child(component) for component in components(load_settings(), plan)])
+    children = [Child(component) for component in components(load_settings(), plan)]
+    supervisor = Supervisor(run, children, [Chore(RETENTION, DAY_S, time.monotonic() + SETTLED_S)])
 
     def stop(*_: object) -> None:
         supervisor.stopping = True

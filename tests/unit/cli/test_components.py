@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import sinks
 import sinks.notifiers
 import stream_processors.steps
-from cli.components import Plan, channels, components, consumers, destinations, reads, steps
+from cli.components import Plan, components, consumers, reads
 from runtime.settings import TritonSettings
 from schemas.topics import catalogue
 from tests.support.installation import settings
@@ -22,23 +23,20 @@ def files(folder: str, *, but: frozenset[str] = frozenset()) -> list[str]:
     return sorted(path.stem for path in (ROOT / folder).glob("*.py") if path.stem not in {"__init__", *but})
 
 
-def test_every_file_of_the_folders_is_a_process() -> None:
-    assert steps() == files("stream_processors/steps")
-    assert channels() == files("sinks/notifiers")
-    assert destinations() == files("sinks", but=frozenset({"__main__", "sink", "runner"}))
-    assert consumers() == [*steps(), *destinations(), *channels()]
+def test_every_file_of_the_folders_is_a_process_that_reads_topics() -> None:
+    shared = frozenset({"__main__", "catalogue", "sink", "runner"})
+    folders = (files("stream_processors/steps"), files("sinks", but=shared), files("sinks/notifiers"))
+    assert consumers() == [name for folder in folders for name in folder]
 
 
-@pytest.mark.parametrize(
-    ("package", "listed"),
-    [(stream_processors.steps, steps), (sinks, destinations), (sinks.notifiers, channels)],
-)
+@pytest.mark.parametrize("package", [stream_processors.steps, sinks, sinks.notifiers])
 def test_a_new_file_is_a_new_process(
-    package: object, listed: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "noop.py").write_text("")
-    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])  # type: ignore[attr-defined]
-    assert "noop" in listed()  # type: ignore[operator]
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    assert "noop" in consumers()
+    assert "noop" in {each.name for each in components(settings(tmp_path), Plan())}
 
 
 def test_a_run_has_a_gateway_every_consumer_and_the_portal_each_once(tmp_path: Path) -> None:

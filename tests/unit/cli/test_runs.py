@@ -11,8 +11,13 @@ import pytest
 
 from cli import runs
 from cli.runs import Run
+from runtime.connections import connect
 from runtime.credentials import Credential, Credentials
+from runtime.errors import DeadLetterError
+from runtime.prepare import prepare
 from runtime.settings import load_settings
+from schemas.codec import decode
+from schemas.events import AuditEvent
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +51,31 @@ def test_a_run_taken_up_again_keeps_its_keys_and_its_tokens() -> None:
     known = Credentials(settings.keys.credentials).verify(f"Bearer {token}")
     assert known == Credential("north", "radiologist", "reader")
     assert token not in run.credentials.read_text("utf-8")
+
+
+def test_that_a_token_was_made_is_on_record_before_it_is_handed_out(tmp_path: Path) -> None:
+    run, settings = runs.create("one", {"north": ""}, triton=False)
+    connections = connect(settings, "cli")
+    with pytest.raises(DeadLetterError, match="unknown-topic"):
+        runs.audited_token(run, connections, "north", "radiologist", "reader")
+    assert run.credentials.read_text("utf-8") == "[]"
+
+    prepare(connections, [])
+    token = runs.audited_token(run, connections, "north", "radiologist", "reader")
+    log = connections.log
+    records = [each for part in log.end_offsets("audit.v1") for each in log.read("audit.v1", part, 0, 10)]
+    (event,) = [decode(record.value, connections.registry) for record in records]
+    assert isinstance(event, AuditEvent)
+    assert (event.action, event.actor_role, event.purpose, event.outcome) == (
+        "token.made",
+        "terminal",
+        "radiologist token",
+        "allowed",
+    )
+    assert (event.envelope.site, event.envelope.producer, event.subjects) == ("north", "cli", ())
+    assert event.actor
+    assert token not in repr(event)
+    connections.close()
 
 
 def test_the_settings_written_are_the_settings_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cli import status
+from cli import launch, status
 from cli.runs import Run
 from cli.status import lag_of, processes
 from runtime.embedded.log import EmbeddedLog
-from runtime.ports import OutgoingRecord
+from runtime.ports import OutgoingRecord, Record
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_what_was_never_acknowledged_counts_as_lag(log: EmbeddedLog) -> None:
 
 def test_what_was_acknowledged_does_not(log: EmbeddedLog) -> None:
     consumer = log.consumer("reader", ["a"], "reader")
-    read = []
+    read: list[Record] = []
     while len(read) < 5:
         read += consumer.poll(10, 1.0)
     for number, end in log.end_offsets("a").items():
@@ -59,7 +59,7 @@ def test_processes_are_down_not_ready_or_ready(
         "triton": kept | {"reports": False},
     }
     run.supervisor_file.write_text(json.dumps({"pid": os.getpid(), "components": children}))
-    monkeypatch.setattr(status.launch, "is_ready", lambda _run, name, _client: name == "stow")
+    monkeypatch.setattr(launch, "is_ready", lambda _run, name, _client: name == "stow")
     monkeypatch.setattr(status, "reads", lambda name: ["a"] if name == "infer" else ["no"])
     told = {each.name: each for each in processes(run, log)}
     assert {name: each.state for name, each in told.items()} == {

@@ -15,7 +15,7 @@ import pytest
 from cli import supervisor
 from cli.components import Component
 from cli.runs import Run
-from cli.supervisor import FIRST_WAIT_S, LONGEST_WAIT_S, STABLE_S, Child, Supervisor, next_wait
+from cli.supervisor import FIRST_WAIT_S, LONGEST_WAIT_S, STABLE_S, Child, Chore, Supervisor, next_wait
 from tests.support.system import alive, wait_until
 
 SLEEPER = "import time; time.sleep(600)"
@@ -90,3 +90,33 @@ def test_a_process_that_just_died_is_not_started_before_its_time(tmp_path: Path)
     child = Child(Component("late", ("-c", SLEEPER), reports=False), start_at=time.monotonic() + 600)
     assert Supervisor(Run(tmp_path), [child])._look_after(child) is False
     assert child.process is None
+
+
+def test_a_chore_is_done_again_after_its_time_and_never_twice_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "data" / "logs" / "chore.log"
+    chore = Chore(Component("chore", ("-c", "print('done', flush=True)"), reports=False), 0.0, 0.0)
+    kept = Supervisor(Run(tmp_path), [], [chore])
+    thread = threading.Thread(target=kept.keep)
+    thread.start()
+    try:
+        wait_until(lambda: log.exists() and log.read_text("utf-8").startswith("done\ndone\n"), "two times")
+    finally:
+        kept.stopping = True
+        thread.join()
+    assert chore.process is not None
+    assert chore.process.poll() is not None
+
+
+def test_a_chore_waits_for_its_time_and_for_the_one_before(tmp_path: Path) -> None:
+    early = Chore(Component("chore", ("-c", SLEEPER), reports=False), 0.0, time.monotonic() + 600)
+    kept = Supervisor(Run(tmp_path), [], [early])
+    kept._see_to(early)
+    assert early.process is None
+    early.start_at = 0.0
+    kept._see_to(early)
+    running = early.process
+    kept._see_to(early)
+    assert early.process is running
+    kept._drain()
+    assert running is not None
+    assert running.poll() is not None
