@@ -212,14 +212,19 @@ class System:
             for partition, end in log.end_offsets(topic).items()
         )
 
-    def overdue(self, consumer: str, shards: int = 6) -> int:
-        """Deadlines of a step that are due and not acknowledged."""
-        now = self.connections.clock.now()
-        return sum(
-            row.due_at <= now
+    def pending(self, consumer: str, *, due_by: int | None = None) -> int:
+        """Deadlines of a step that are not acknowledged; all, or those due by a time (UTC microseconds)."""
+        tables, shards = self.connections.tables, max(self.connections.log.topics().values())
+        rows = [
+            row
             for shard in range(shards)
-            for row in self.connections.tables.select(DeadlineRow, consumer=consumer, shard=shard)
-        )
+            for row in tables.select(DeadlineRow, consumer=consumer, shard=shard)
+        ]
+        return sum(due_by is None or row.due_at <= due_by for row in rows)
+
+    def overdue(self, consumer: str) -> int:
+        """Deadlines of a step that are due and not acknowledged."""
+        return self.pending(consumer, due_by=self.connections.clock.now())
 
     # --- life of the whole
 
