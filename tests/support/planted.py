@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import secrets
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from tests.support.leaks import Tokens
 
 DATES = ("19310203", "19440506", "19570708", "19700910", "19831112", "19961213", "20090104")
 """Thirteen years apart: de-identified dates lie up to ten years before the original, and must not meet another planted one."""
-BORN, STUDIED, NESTED, PRIVATE, SCHEDULED, FAILING, WRITTEN = DATES
+BORN, NESTED, PRIVATE, SCHEDULED, FAILING, WRITTEN, STUDIED = DATES
 TIME = "031415.926535"
 CRITICAL_SEED = 910_005
 """A phantom with a finding that pages somebody (the demonstration sends it, too)."""
@@ -73,8 +74,14 @@ class PlantedStudy:
     files: tuple[bytes, ...]
 
 
-def studies(planted: Planted) -> Iterator[PlantedStudy]:
+def studies(planted: Planted) -> list[PlantedStudy]:
     """Studies of the happy path, and those that de-identification refuses or keeps from inference."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # values bend the standard on purpose, and pydicom says so
+        return list(_studies(planted))
+
+
+def _studies(planted: Planted) -> Iterator[PlantedStudy]:
     makers: dict[str, list[FileDataset]] = {
         "ct": [dicoms.ct_slice(f"ct-{number}", number=number) for number in (1, 2, 3)],
         "xray": [_critical_xray()],
@@ -222,7 +229,12 @@ def _beside_the_data_set(planted: Planted, data_set: FileDataset, kind: str) -> 
 
 def failing(planted: Planted) -> dict[str, bytes]:
     """Files that the gateway or de-identification refuses, by the reason in words."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        return {reason: planted.sent(data) for reason, data in _failing(planted).items()}
 
+
+def _failing(planted: Planted) -> dict[str, bytes]:
     def made(kind: str, **changes: Any) -> FileDataset:
         data_set = dicoms.ct_slice(kind)
         plant(planted, kind, 0, data_set)
@@ -239,7 +251,7 @@ def failing(planted: Planted) -> dict[str, bytes]:
     name = planted.word("invalid-header family").encode()
     at = bad_header.index(name)
     bad_header[at - 4 : at - 2] = b"??"  # no value representation (PS3.5 §6.2)
-    files = {
+    return {
         "truncated": whole[: len(whole) - 300],
         "truncated in a name": whole[: whole.index(planted.word("truncated family").encode()) + 4],
         "no study": dicoms.to_bytes(made("no-study", StudyInstanceUID="")),
@@ -250,4 +262,3 @@ def failing(planted: Planted) -> dict[str, bytes]:
         "unknown character set": dicoms.to_bytes(made("charset")).replace(b"ISO_IR 192", b"ZQ_IR_NONE"),
         "long header": dicoms.to_bytes(made("long", PatientComments=planted.word("long comment") * 30_000)),
     }
-    return {reason: planted.sent(data) for reason, data in files.items()}

@@ -59,10 +59,10 @@ async def run(event, context):
     for instance in event.instances:
         raw = await context.io(
             context.raw.read, instance.bucket, instance.object_key,
-            site=envelope.site, study=envelope.study, purpose="{name}",
+            site=envelope.site, study=envelope.study, purpose="NAME",
         )
         name = raw[:2000].decode("latin-1")
-        {raises}
+        RAISES
     for output in ():
         yield output
 
@@ -74,7 +74,7 @@ RAISERS = {
     "raises_local": "raise KeyError",
     "raises_chain": "raise RuntimeError(name) from OSError(2, name, name)",
     "raises_reason": "raise DeadLetterError(name)",
-    "raises_word": "raise DeadLetterError('{word}')",
+    "raises_word": "raise DeadLetterError('WORD')",
 }
 """Steps that go wrong with identity in hand: in the message, a local variable, a cause, a reason."""
 
@@ -136,7 +136,7 @@ def send(seen: Seen) -> None:
             assert answer.refused == 0, study.name
         for reason, data in planted.failing(seen.planted).items():
             answer = stow_client.store(client, seen.system.stow, token, [data])
-            assert answer.refused or reason == "unknown character set", reason
+            assert bool(answer.refused) != (reason in {"unknown character set", "long header"}), reason
     word = seen.planted.word
     ct, mr = seen.studies[0], seen.studies[3]
     statuses = hostile.abuse_gateway(seen.system.stow, token, word, ct.files[0], mr.study_uid)
@@ -229,7 +229,7 @@ def read_as_radiologist(seen: Seen) -> None:
     """Open every page with names, counting them."""
     bearer = {"Authorization": f"Bearer {seen.system.token(PORTAL_SITE, 'radiologist', 'reader')}"}
     xray = seen.key(seen.studies[1])
-    with httpx.Client(base_url=seen.system.portal, trust_env=False, headers=bearer) as client:
+    with httpx.Client(base_url=seen.system.portal, trust_env=False, timeout=60, headers=bearer) as client:
         for path in ("/api/worklist", f"/api/studies/{xray}", "/api/alerts", "/api/worklist?view=DX"):
             answer = client.get(path)
             assert seen.planted.word("xray family") in answer.text, path
@@ -246,7 +246,7 @@ def read_as_radiologist(seen: Seen) -> None:
                 seen.system.portal, bearer["Authorization"][7:], seen.planted.word, xray, alert.alert_id
             )
         )
-    with httpx.Client(base_url=seen.system.portal, trust_env=False, headers=bearer) as client:
+    with httpx.Client(base_url=seen.system.portal, trust_env=False, timeout=60, headers=bearer) as client:
         acknowledged = {"study": xray, "version_seen": alert.version}
         assert client.post(f"/api/alerts/{alert.alert_id}/acknowledge", json=acknowledged).is_success
 
@@ -258,12 +258,12 @@ def read_as_operator(seen: Seen) -> None:
     paths = ["/operations", "/api/operations", f"/api/studies/{xray}/trace", "/api/openapi.json", "/", "/login",
              "/alerts", f"/studies/{xray}", "/api/worklist", f"/api/studies/{xray}", "/api/alerts",
              f"/api/studies/{xray}/images/x", f"/api/studies/{xray}/images/x/overlay", "/static/x"]  # fmt: skip
-    with httpx.Client(base_url=seen.system.portal, trust_env=False) as client:
+    with httpx.Client(base_url=seen.system.portal, trust_env=False, timeout=60) as client:
         assert client.post("/login", data={"token": token}).status_code == 303
         for path in paths:
             seen.keep_answer(f"portal {path} to an operator's browser", client.get(path))
     with httpx.Client(
-        base_url=seen.system.portal, trust_env=False, headers={"Authorization": f"Bearer {token}"}
+        base_url=seen.system.portal, trust_env=False, timeout=60, headers={"Authorization": f"Bearer {token}"}
     ) as client:
         for path in paths:
             seen.keep_answer(f"portal {path} to an operator's program", client.get(path))
@@ -279,7 +279,7 @@ def look_at_processes(seen: Seen) -> None:
             continue
         hostile.nonsense(address, seen.planted.word)
         for path in ("/metrics", "/livez", "/readyz"):
-            seen.keep_answer(f"{path} of {name}", httpx.get(address + path, trust_env=False))
+            seen.keep_answer(f"{path} of {name}", httpx.get(address + path, trust_env=False, timeout=60))
     for name in ("stow", "portal"):
         hostile.nonsense(getattr(running, name), seen.planted.word)
     if running.settings.triton.metrics:
@@ -351,7 +351,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         running.settings = running.settings.model_copy(update={"sites": sites})
         running.settings.write(running.run.settings_file)
         running.start()
-        found = Seen(running, tokens, Searcher(tokens.tokens()), list(planted.studies(tokens)))
+        found = Seen(running, tokens, Searcher(tokens.tokens()), planted.studies(tokens))
         with use(found, folder, pager):
             running.stop()
         take_poison_away(found)
@@ -367,14 +367,12 @@ def use(found: Seen, folder: Path, pager: Pager) -> Iterator[None]:
     steps.mkdir()
     with ExitStack() as outside:
         for name, raises in RAISERS.items():
-            raises = raises.format(word=found.planted.word("reason"))
-            outside.enter_context(
-                extra_step(running, steps, name, RAISING.format(name=name, raises=raises))
-            )
+            source = RAISING.replace("RAISES", raises.replace("WORD", found.planted.word("reason")))
+            outside.enter_context(extra_step(running, steps, name, source.replace("NAME", name)))
         send(found)
         take_in_folder(found, folder / "incoming")
         poison(found)
-        wait_until(lambda: at_rest(found) and pager.accepted > 0, "everything came to rest", seconds=180)
+        wait_until(lambda: at_rest(found) and pager.accepted > 0, "everything came to rest", seconds=120)
         read_as_radiologist(found)
         read_as_operator(found)
         look_at_processes(found)
