@@ -195,14 +195,21 @@ def test_an_element_whose_wrong_length_swallows_its_neighbours_is_emptied() -> N
     assert b"ZQFAMILY" not in deidentify(swollen, NAMES).data
 
 
-def test_a_class_uid_that_is_none_is_renamed() -> None:
+def test_a_class_uid_that_is_not_registered_is_renamed() -> None:
     item = Dataset()
     item.ReferencedSOPClassUID = "1.2.11111111"
     raw = to_bytes(
         ct_slice("a", Options(patient_name="A^B", extra={"ReferencedSeriesSequence": Sequence([item])}))
     )
     assert b"ZQ" not in deidentify(raw.replace(b"1.2.11111111", b"1.2.ZQFAMILY"), NAMES).data
-    assert b"1.2.11111111" in deidentify(raw, NAMES).data
+    assert b"1.2.11111111" not in deidentify(raw, NAMES).data
+
+
+def test_an_object_of_a_private_class_is_refused() -> None:
+    raw = to_bytes(ct_slice("a", Options(extra={"SOPClassUID": "1.2.840.113619.4.26"})))
+    with pytest.raises(RefusedError) as caught:
+        deidentify(raw, NAMES)
+    assert caught.value.reason == "unsupported-content"
 
 
 @pytest.mark.parametrize(
