@@ -22,6 +22,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from schemas.identifiers import Pseudonyms, is_placeholder_patient_id
 from stream_processors.deidentification import rules
+from stream_processors.deidentification.codes import LISTED
 from stream_processors.deidentification.codestreams import without_text
 from stream_processors.deidentification.context import Context, read_context
 from stream_processors.deidentification.originals import collect, is_instance_uid, is_uid
@@ -224,6 +225,8 @@ class _Cleaning:
             return shifted
         if action == rules.KEEP:
             return kept(tag, vr, text)
+        if tag in LISTED and text not in LISTED[tag]:
+            return ""
         return "" if self._is_suspect(text) else text
 
     def _is_suspect(self, text: str) -> bool:
@@ -258,9 +261,20 @@ def _drop_pixels(data_set: Dataset) -> None:
 
 
 def _blank_text_in_pixels(data_set: Dataset) -> None:
-    pixels = data_set.get_item(PIXEL_TAGS[-1]) if PIXEL_TAGS[-1] in data_set else None
-    if pixels is not None and UID(data_set.file_meta.TransferSyntaxUID).is_encapsulated:
-        data_set[PIXEL_TAGS[-1]].value = without_text(pixels.value or b"")
+    if PIXEL_TAGS[-1] not in data_set:
+        return
+    pixels = data_set.get_item(PIXEL_TAGS[-1]).value or b""
+    if UID(data_set.file_meta.TransferSyntaxUID).is_encapsulated:
+        data_set[PIXEL_TAGS[-1]].value = without_text(pixels)
+    elif any(pixels[(size := _pixel_bytes(data_set)) :]):
+        data_set[PIXEL_TAGS[-1]].value = pixels[:size] + bytes(len(pixels) - size)
+
+
+def _pixel_bytes(data_set: Dataset) -> int:
+    """Bytes that the pixels take (PS3.5 §8.1.1): what stands behind them is seen by nobody, and is not pixels."""
+    values = [text_of(data_set, tag) for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)]
+    rows, columns, samples, bits = (int(value or 1) for value in values)
+    return (rows * columns * samples * int(text_of(data_set, 0x00280008) or 1) * bits + 7) // 8
 
 
 def _mark(data_set: Dataset, profile: Profile) -> None:

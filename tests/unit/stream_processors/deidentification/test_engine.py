@@ -388,3 +388,24 @@ def test_a_patient_named_like_a_mark_or_a_code_is_cleaned_all_the_same(name: str
     output = clean(ct_slice("a", Options(patient_name=name)))
     assert not output.PatientName
     assert (output.Modality, output.PhotometricInterpretation) == ("CT", "MONOCHROME2")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "listed"),
+    [("BodyPartExamined", "CHEST"), ("ViewPosition", "PA"), ("RequestedProcedurePriority", "STAT")],
+)
+def test_what_is_typed_in_place_of_a_code_goes(keyword: str, listed: str) -> None:
+    def cleaned(value: str) -> object:
+        raw = to_bytes(ct_slice("a", Options(extra={keyword: value})))
+        return pydicom.dcmread(BytesIO(deidentify(raw, NAMES).data))[keyword].value
+
+    assert cleaned(listed) == listed
+    assert not cleaned("MISS MARPLE")
+
+
+def test_what_stands_behind_the_pixels_is_blanked_and_the_pixels_stay() -> None:
+    data_set = ct_slice("a")
+    pixels = data_set.PixelData
+    data_set.PixelData = pixels + b"ZQFAMILY"
+    clean = pydicom.dcmread(BytesIO(deidentify(to_bytes(data_set), NAMES).data))
+    assert clean.PixelData == pixels + bytes(8)
