@@ -52,7 +52,9 @@ def abuse_gateway(address: str, token: str, word: Word, file: bytes, other_study
     with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
 
         def post(path: str, content_type: str, body: bytes, headers: dict[str, str] = bearer) -> int:
-            return client.post(path, content=body, headers={**headers, "Content-Type": content_type}).status_code
+            return client.post(
+                path, content=body, headers={**headers, "Content-Type": content_type}
+            ).status_code
 
         boundary = word("boundary")
         return [
@@ -82,7 +84,9 @@ def leave_in_the_middle(address: str, token: str, file: bytes) -> None:
 
 def abuse_portal(address: str, token: str, word: Word, study: str, alert: str) -> Iterator[httpx.Response]:
     """Wrong requests of somebody who is known to the portal, and of somebody who is not."""
-    api = httpx.Client(base_url=address, trust_env=False, timeout=60, headers={"Authorization": f"Bearer {token}"})
+    api = httpx.Client(
+        base_url=address, trust_env=False, timeout=60, headers={"Authorization": f"Bearer {token}"}
+    )
     with api as client:
         for path in (
             f"/{word('page')}", f"/studies/{word('study')}?name={word('query')}", f"/api/{word('api')}",

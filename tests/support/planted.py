@@ -171,8 +171,11 @@ def _patient(data_set: Dataset, word: Any) -> None:
         "ReferringPhysicianName ReferringPhysicianAddress PerformingPhysicianName NameOfPhysiciansReadingStudy "
         "OperatorsName InstitutionName InstitutionAddress InstitutionalDepartmentName StationName "
         "StudyDescription SeriesDescription ProtocolName ImageComments DeviceSerialNumber AdmissionID "
-        "RequestingPhysician RequestedProcedureDescription PerformedProcedureStepDescription SoftwareVersions "
+        "RequestingPhysician RequestedProcedureDescription PerformedProcedureStepDescription "
         "DerivationDescription ContrastBolusAgent AcquisitionComments PatientReligiousPreference DetectorID"
+    )
+    data_set.SoftwareVersions = (
+        f"1.2 for {word('family')}"  # the table leaves it: it is about the device, not the patient
     )
     for keyword in texts.split():
         setattr(data_set, keyword, word(keyword))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,15 +25,15 @@ from cli import launch, stow_client
 from cli.components import consumers
 from cli.components import steps as step_names
 from runtime.audit import RAW_READ
-from runtime.connections import connect
 from runtime.buckets import RAW
+from runtime.connections import connect
 from runtime.embedded.records import first_id
 from runtime.ports import OutgoingRecord
 from runtime.prepare import prepare
 from runtime.vault import VAULT_READ
 from schemas.codec import HEADER, MAGIC, decode, to_record
-from schemas.events import AuditEvent, DeadLetter, InstanceReceived, ReceivedInstance
-from schemas.rows import AlertRow, AuditEntryRow, DeadlineRow, QuarantinedObjectRow, StudyRow
+from schemas.events import AuditEvent, InstanceReceived, ReceivedInstance
+from schemas.rows import AlertRow, AuditEntryRow, DeadlineRow, QuarantinedObjectRow
 from schemas.topics import catalogue, dead_letter_topic
 from sinks.__main__ import components as sink_modules
 from stream_processors import catalogue as step_catalogue
@@ -49,7 +51,7 @@ RUN_STEP = (
 )
 """Runs a step whose file lies in a folder of its own."""
 
-RAISING = '''
+RAISING = """
 from runtime.errors import DeadLetterError
 from stream_processors.step import Step
 
@@ -68,7 +70,7 @@ async def run(event, context):
 
 
 STEP = Step(summary="Raises.", reads=("instance.received.v1",), emits=("audit.v1",), run=run)
-'''
+"""
 RAISERS = {
     "raises_message": "raise ValueError(f'cannot handle {name}')",
     "raises_local": "raise KeyError",
@@ -105,6 +107,68 @@ class Seen:
     def key(self, study: PlantedStudy) -> str:
         """Pseudonym of a study at the portal's site (the issuer is the site's, not the file's)."""
         return self.system.study_key(PORTAL_SITE, study.study_uid)
+
+
+LEAKING = """
+import gzip
+import sys
+import traceback
+from dataclasses import replace
+
+from runtime import logs
+from runtime.buckets import CLEAN
+from schemas.rows import StudyRow
+from stream_processors.step import Step
+from stream_processors.steps.score_risk import run as score
+
+WORD, UID, BORN = "TOKEN_WORD", "TOKEN_UID", "TOKEN_BORN"
+
+
+async def run(result, context):
+    async for scored in score(result, context):
+        envelope = scored.envelope
+        yield replace(scored, reason=f"born {BORN}", rule=WORD)
+        yield replace(scored, envelope=replace(envelope, study=UID, event_id="2"))
+        yield replace(scored, envelope=replace(envelope, producer=WORD.lower(), event_id="3"))
+    logs.logger("leaking").info("scored", reason=WORD)
+    print(WORD.encode().hex())
+    try:
+        raise ValueError(BORN)
+    except ValueError:
+        traceback.print_exc(file=sys.stdout)
+    sys.stdout.flush()
+    context._bench.connections.metrics.count("radstream_inputs_total", site=WORD)
+    await context.io(context.objects.put, CLEAN, f"north/{WORD}.dcm", b"nothing")
+    await context.io(context.objects.put, CLEAN, "north/packed", gzip.compress(f"{WORD}^X".encode("utf-16-le")))
+    await context.io(context.tables.write, StudyRow(site="north", study="leaking", reason=UID), at=1)
+
+
+STEP = Step(summary="Leaks.", reads=("findings.v1",), emits=("risk.scored.v1",), run=run)
+"""
+"""A copy of score_risk that puts tokens into everything it touches."""
+LEAKING_ERROR = """
+from stream_processors.step import Step
+
+
+async def run(result, context):
+    raise type("TOKEN_WORD", (ValueError,), {})
+    yield
+
+
+STEP = Step(summary="Fails.", reads=("findings.v1",), emits=(), run=run)
+"""
+"""A step whose error is named after somebody: the class's name is what a dead letter says of it."""
+CARRIERS = {
+    "an event's value": "topic risk.scored.v1",
+    "a dead letter": "topic leaking_error.dead-letter.v1",
+    "the log's file": "data/log/log.db",
+    "a log and standard output": "data/logs/leaking.log",
+    "an object's key": "path data/objects/clean/",
+    "a compressed object": "inflated at 0",
+    "a table's row": "tables.db",
+    "a metric's label": "/metrics of leaking",
+}
+"""By what a step can leak through: a part of the place that the searcher names."""
 
 
 # --- what happens in the run
@@ -217,6 +281,12 @@ def at_rest(seen: Seen) -> bool:
     return not any(running.uncommitted(name, topics) for name, topics in reads.items()) and not any(waiting)
 
 
+def has_read(running: System, topic: str, name: str) -> bool:
+    """Whether a consumer is done with the records that are there; those taken away count for nobody."""
+    committed = running.connections.log.committed(name, topic)
+    return all(record.offset < committed[record.partition] for record in running.records(topic))
+
+
 def shards(name: str) -> int:
     """Shards of a step's deadlines."""
     return catalogue()[step_catalogue.load(name).reads[0]].partitions
@@ -319,7 +389,12 @@ def read_topics(seen: Seen) -> None:
             seen.keep(
                 where,
                 b"\n".join(
-                    [record.key, record.value or b"", headers.encode(), json.dumps(event, ensure_ascii=False).encode()]
+                    [
+                        record.key,
+                        record.value or b"",
+                        headers.encode(),
+                        json.dumps(event, ensure_ascii=False).encode(),
+                    ]
                 ),
             )
 
@@ -427,3 +502,79 @@ def test_everything_that_could_have_leaked_did_happen(seen):
         "unsupported-content",
     }  # fmt: skip
     assert letters.keys() == {dead_letter_topic(name) for name in (*consumers(), *RAISERS)}
+
+
+@pytest.fixture(scope="module")
+def leaks(seen, tmp_path_factory) -> list[Leak]:
+    """What the searcher says of a step that leaks on purpose, run on what the system left."""
+    running, steps = seen.system, tmp_path_factory.mktemp("leaking")
+    running.connections = connect(running.settings, "cli")
+    tokens = {"WORD": seen.planted.word("leaked"), "UID": seen.planted.uid("leaked"), "BORN": planted.BORN}
+    known = len(seen.evidence)
+    with ExitStack() as outside:
+        outside.callback(running.connections.close)
+        for name, source in {"leaking": LEAKING, "leaking_error": LEAKING_ERROR}.items():
+            full = re.sub(r"TOKEN_(\w+)", lambda found: tokens[found[1]], source)
+            outside.enter_context(extra_step(running, steps, name, full))
+        wait_until(
+            lambda: (
+                not any(running.uncommitted(name, ["findings.v1"]) for name in ("leaking", "leaking_error"))
+            ),
+            "the leaking steps read everything",
+        )
+        address = launch.address_of(running.run, "leaking")
+        seen.keep_answer("/metrics of leaking", httpx.get(f"{address}/metrics", trust_env=False, timeout=60))
+        read_topics(seen)
+    evidence = [*seen.evidence[known:], *files(running.run.path)]
+    del seen.evidence[known:]
+    return searched(seen, evidence)
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_a_step_that_leaks_on_purpose_is_caught_through(leaks, carrier):
+    assert [leak for leak in leaks if CARRIERS[carrier] in leak.place]
+
+
+def test_a_leak_through_a_record_s_key_a_header_and_a_trace_is_caught_by_its_form(leaks):
+    scored = [leak for leak in leaks if leak.place.startswith("topic risk.scored.v1")]
+    logged = [leak for leak in leaks if leak.place == "data/logs/leaking.log"]
+
+    assert any(leak.around.startswith(b"2.25.") for leak in scored), (
+        "the key comes first in what is kept of a record"
+    )
+    assert any(b"ce_source" in leak.around for leak in scored)
+    assert {leak.form for leak in logged} >= {"utf-8", "hex of utf-8", "date"}
+
+
+def test_every_read_of_identity_left_an_audit_event_with_its_purpose(seen):
+    running = connect(seen.system.settings, "cli")
+    seen.system.connections = running
+    used = {event.envelope.event_id: event for event in seen.system.events("audit.v1", AuditEvent)}
+    received = {
+        event.envelope.event_id: event
+        for record in seen.system.records("instance.received.v1")
+        if isinstance(event := decode(record.value, running.registry), InstanceReceived)
+    }
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    refused = Counter(
+        row.component
+        for site in SITES
+        for row in running.tables.select(QuarantinedObjectRow, site=site, day=today, limit=1000)
+    )
+    rows = [
+        row
+        for site in SITES
+        for row in running.tables.select(AuditEntryRow, site=site, day=today, limit=1000)
+    ]
+    running.close()
+
+    assert all(event.purpose and event.actor and event.actor_role for event in used.values())
+    assert {row.event_id for row in rows} == set(used)
+    assert Counter((event.action, event.actor, event.purpose) for event in used.values()) == {
+        (VAULT_READ, "reader", "treatment"): seen.named_pages,
+        (RAW_READ, "deidentify", "de-identification"): len(received),
+        (RAW_READ, "stow", "quarantine"): refused["stow"],
+        (RAW_READ, "folder", "quarantine"): refused["folder"],
+        (RAW_READ, "stow", "ingest"): 1,
+        **{(RAW_READ, name, name): len(received) for name in RAISERS},
+    }
