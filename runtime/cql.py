@@ -20,9 +20,7 @@ _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 @cache
 def definitions() -> dict[str, str]:
     """Each table's name and what follows `CREATE TABLE IF NOT EXISTS name` in `schemas/tables.cql`."""
-    text = re.sub(
-        r"--[^\n]*", "", resources.files("schemas").joinpath("tables.cql").read_text("utf-8")
-    )
+    text = re.sub(r"--[^\n]*", "", resources.files("schemas").joinpath("tables.cql").read_text("utf-8"))
     found = {}
     for statement in text.split(";"):
         start = _TABLE.search(statement)
@@ -105,8 +103,7 @@ def page(row_type: type[Row], named: Mapping[str, Value], place: Mapping[str, Va
         if one.name not in named:
             rest.append(one)
         elif named[one.name] != place[one.name]:
-            before = _order(place[one.name]) < _order(named[one.name])
-            return [fixed] if before != one.descending else []
+            return [fixed] if _is_before(place[one.name], named[one.name]) != one.descending else []
     runs = [list(run) for _, run in itertools.groupby(rest, key=lambda one: one.descending)]
     return [_behind(fixed, runs[: last + 1], place) for last in reversed(range(len(runs)))]
 
@@ -127,11 +124,11 @@ def _behind(fixed: Part, runs: Sequence[Sequence[Clustering]], place: Mapping[st
     return (*fixed[0], *conditions), (*fixed[1], *values)
 
 
-def _order(value: Value) -> bytes | float:
-    """What Cassandra orders a clustering value by."""
-    if isinstance(value, str):
-        return value.encode()
-    return value
+def _is_before(one: Value, other: Value) -> bool:
+    """Whether Cassandra sorts a clustering value before another of its column: text by its UTF-8 bytes, all else by value."""
+    if isinstance(one, str) and isinstance(other, str):
+        return one.encode() < other.encode()
+    return bool(one < other)  # type: ignore[operator]  # values of one column are of one type
 
 
 def _table(keyspace: str, row_type: type[Row]) -> str:

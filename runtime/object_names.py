@@ -1,7 +1,7 @@
 """How a key is spelt in the object store: as it is, as long as S3 and an S3 gateway over a file system both take it.
 
-A gateway like versitygw keeps objects as files, so there a name has 255 bytes at most, `a` and `a/b` exclude each other, and `..` and empty
-components mean something else. The spelling makes all of them possible, and leaves `site/study/instance.dcm` alone:
+A gateway like versitygw keeps objects as files, so there a name has 255 bytes at most, `a` and `a/b` exclude each other, and
+`..` and empty components mean something else. The spelling makes all of it possible, and leaves `site/study/image.dcm` alone:
 
 - Letters, digits and most signs stay. What may not stay is ASCII and becomes `!` and two hexadecimal digits.
 - The last component has a dot inside or ends in `!`; no other component has a dot. So no object has the name of a folder.
@@ -22,7 +22,7 @@ _PIECE = 200
 _LEAF, _CUT, _EMPTY = "!", "!-", "!_"
 """Ends of a last component without a dot and of a cut one, and the name of an empty one; no escape looks like these."""
 _SPECIAL = re.compile(r"[\x00-\x1f\x7f!.\\]")
-"""What is escaped in a folder's name: control characters, which obstore refuses, and what means something to a file system or here."""
+"""What is escaped in a folder's name: what obstore refuses (control characters), or means something here or to a file system."""
 _SPECIAL_LAST = re.compile(r"[\x00-\x1f\x7f!\\]|^\.|\.$|\.(?=\.)")
 """The same in the last component, where a dot may stand alone between others."""
 _ESCAPED = re.compile(r"!([0-9a-f]{2})")

@@ -1,14 +1,14 @@
 """Objects in S3: obstore's synchronous calls where objects move, boto3 for buckets, listings and abandoned uploads.
 
-obstore's asynchronous calls are left alone: processes that used them aborted at their exit now and then; the synchronous ones, in threads,
-never did. How keys are spelt there is `object_names`.
+obstore's asynchronous calls are left alone: processes that used them aborted at their exit now and then; the synchronous ones, in
+threads, never did. How keys are spelt there is `object_names`.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from runtime.ports import ObjectExistsError, ObjectInfo, ObjectMissingError
 from runtime.settings import S3Settings, SecretReference
 
 if TYPE_CHECKING:
-    from obstore import WritableFile  # obstore has these names at type checking only.
+    from obstore import GetOptions, WritableFile  # obstore has these names at type checking only.
     from obstore.store import ClientConfig, RetryConfig
 
 CONNECT_TIMEOUT_S = 5
@@ -39,7 +39,7 @@ RETRY_TIMEOUT_S = 20
 PART_BYTES = 5 * 1024 * 1024
 """Bytes of one part of a streamed object, the least S3 takes; 10,000 parts are 50 GB, over any image."""
 PARTS_AT_ONCE = 2
-"""Parts of one object on their way: a gateway writes many objects at a time, and each may hold so many parts and one more in memory."""
+"""Parts of one object on their way: gateways write many at a time, and each holds so many parts and one more in memory."""
 ABANDONED = timedelta(days=1)
 """Age at which an unfinished upload counts as abandoned: no sender pauses for a day. It is in no listing, but it takes space."""
 
@@ -203,8 +203,8 @@ class S3Objects:
         with _decided():
             if length is not None:
                 return obstore.get_range(self._store(bucket), name, start=start, length=length).to_bytes()
-            wanted: Mapping[str, Any] = {"range": {"offset": start}} if start else {}
-            return obstore.get(self._store(bucket), name, options={**wanted}).bytes().to_bytes()
+            wanted: GetOptions = {"range": {"offset": start}} if start else {}
+            return obstore.get(self._store(bucket), name, options=wanted).bytes().to_bytes()
 
     def _size(self, bucket: str, name: str) -> int:
         with _decided():
@@ -221,9 +221,7 @@ class S3Objects:
     def _create(self, bucket: str) -> None:
         region = self._settings.region
         # The one region that refuses to be named.
-        place = (
-            {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        )
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         try:
             with _decided():
                 self._control.create_bucket(Bucket=bucket, **place)

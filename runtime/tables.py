@@ -1,11 +1,12 @@
 """Tables in Cassandra; the texts of the statements are in `cql.py`.
 
-A plain write is an INSERT with the decision's own time, so it may be sent any number of times. A compare-and-set is a lightweight transaction
-and may not: when its outcome is unknown, a serial read, which finishes what was begun, tells what became of it.
+A plain write is an INSERT with the decision's own time, so it may be sent any number of times. A compare-and-set is a lightweight
+transaction and may not: when its outcome is unknown, a serial read, which finishes what was begun, tells what became of it.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +68,7 @@ SCHEMA_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
 """Seconds for a connection and its login."""
 RECONNECT_S = (0.5, 5.0)
-"""Seconds between attempts to reach a lost node, doubling from the first to the second, for ever: a node that comes back is in use soon."""
+"""Seconds between attempts to reach a lost node, doubling from the first to the second, for ever: it may come back."""
 HEARTBEAT_S = 10
 """Seconds without traffic after which a connection is tried: a node that was cut off without a word is found out."""
 PAGE_ROWS = 1000
@@ -83,11 +84,15 @@ _PROTOCOL = 5
 _DOUBT = (Timeout, CoordinationFailure, OperationTimedOut, ConnectionException, ErrorMessage)
 """After these a request may have happened or not. The last are answers that the driver has no class for (CAS_WRITE_UNKNOWN)."""
 
+_VALUE = re.compile(r"longer than|too large|too long|exceeds|may not be empty|out of bound", re.IGNORECASE)
+"""How Cassandra says that one row's values are at fault; any other refusal is about the schema or the statement."""
 
-class OnceMore(RetryPolicy):
+
+class OnceMore(RetryPolicy):  # type: ignore[misc]  # the driver has no types
     """Plain reads and writes, each of which means the same when it is made twice, are made once more.
 
-    After a timeout with the same node, which is not to blame for slow copies; where copies were missing or the connection broke, with the next.
+    After a timeout with the same node, which is not to blame for slow copies; where copies were missing or the connection broke,
+    with the next.
     """
 
     def on_read_timeout(self, *_: Any, retry_num: int, **__: Any) -> tuple[int, None]:
@@ -215,8 +220,8 @@ class CassandraTables:
     ) -> Swap[R]:
         """Make a compare-and-set, and find out what became of it where the answer does not say.
 
-        In doubt, a row that is as it was asked for counts as applied. Two callers that ask for the very same row may then both be told
-        so; rows under compare-and-set name the command or the input that caused them, so these two would be one.
+        In doubt, a row that is as it was asked for counts as applied. Two callers that ask for the very same row may then both be
+        told so; rows under compare-and-set name the command or the input that caused them, so these two would be one.
         """
         key = row_key(row)
         statement = cql.update_if(self._keyspace, type(row), expect)
@@ -264,7 +269,9 @@ class CassandraTables:
             try:
                 prepared = session.prepare(statement)
             except RequestValidationException as error:
-                raise StopError("the tables are not those of this version, or not open to this user") from error
+                raise StopError(
+                    "the tables are not those of this version, or not open to this user"
+                ) from error
             # Two threads may both prepare: the statement is the same.
             self._prepared[statement] = prepared
         return prepared
@@ -278,11 +285,15 @@ class CassandraTables:
             return self._session
 
     def _drop_if_dead(self) -> None:
-        """Open anew at the next call where the driver has stopped trying: it does so once a login fails, as it may while a node starts."""
+        """Open anew at the next call where the driver has stopped trying.
+
+        It does once a login fails, and while a node starts one may.
+        """
         with self._lock:
             session = self._session
             if session is None or any(
-                host.is_up or host.is_currently_reconnecting() for host in session.cluster.metadata.all_hosts()
+                host.is_up or host.is_currently_reconnecting()
+                for host in session.cluster.metadata.all_hosts()
             ):
                 return
             self._session = None
@@ -303,9 +314,9 @@ class CassandraTables:
             raise InDoubtError(f"Cassandra did not finish a request ({type(error).__name__})") from error
         except (Unavailable, ConnectionBusy, NoConnectionsAvailable) as error:
             raise OutageError(f"Cassandra cannot take a request ({type(error).__name__})") from error
-        except InvalidRequest as error:  # The statement was prepared, so it is about the values.
-            raise DeadLetterError("row-refused") from error
         except RequestValidationException as error:
+            if isinstance(error, InvalidRequest) and _VALUE.search(str(error)):
+                raise DeadLetterError("row-refused") from error
             raise StopError(f"Cassandra refuses ({type(error).__name__})") from error
         except DriverException as error:
             raise RetryError(f"Cassandra failed ({type(error).__name__})") from error
@@ -323,7 +334,7 @@ def _cluster(settings: CassandraSettings) -> Cluster:
         auth_provider=PlainTextAuthProvider(_secret(settings.user), _secret(settings.password)),
         execution_profiles=_profiles(settings),
         protocol_version=_PROTOCOL,
-        # An event loop in C. The driver's own choice depends on what else is installed; its other one, asyncore, left Python with 3.12.
+        # An event loop in C. The driver's own choice depends on what else is installed, and its other one left Python with 3.12.
         connection_class=LibevConnection,
         compression=False,
         connect_timeout=CONNECT_TIMEOUT_S,
