@@ -16,12 +16,12 @@ from tests.contract.tables_conformance import TablesConformance
 from tests.support.port_driver import ROOT, Opener
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(servers):
     return servers.require("cassandra").cassandra.model_copy(update={"keyspace": "conformance"})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables(settings):
     opened = CassandraTables(settings)
     opened.create(ROW_TYPES)
@@ -38,6 +38,10 @@ class TestCassandraTables(TablesConformance):
     @pytest.fixture
     def opener(self, settings):
         return Opener("tests.support.cluster_ports:tables", settings.model_dump_json())
+
+    @pytest.fixture
+    def tables(self, tables):
+        return tables
 
 
 @pytest.mark.parametrize(
