@@ -23,11 +23,8 @@ class Scripted(CassandraTables):
     """Answers of a cluster, one after the other."""
 
     def __init__(self, answers, rows):
+        super().__init__(settings())
         self.answers, self.rows = list(answers), list(rows)
-
-    @property
-    def _keyspace(self):
-        return "k"
 
     def _ask(self, statement, values):
         return self.answers.pop(0)
