@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from runtime import VERSION
 from runtime.clock import MICROSECONDS, Clock
@@ -45,7 +45,7 @@ class Publisher:
         self._clock = clock
         self._component = component
         self._key_id = key_id
-        self._schema_id = lru_cache(maxsize=None)(registry.schema_id)
+        self._schema_id = lru_cache(maxsize=None)(partial(_own_schema, registry))
 
     def publish(self, outputs: Sequence[tuple[str, Event]]) -> None:
         """Write (topic, event) pairs and return once each is confirmed.
@@ -112,7 +112,12 @@ class Publisher:
 def register_schemas(registry: Registry) -> None:
     """Register the schema of every event; the same schema gives the same id, so every process may do it at its start."""
     for name in EVENT_TYPES:
-        registry.register(subject(name), schema_text(name))
+        _own_schema(registry, name)
+
+
+def _own_schema(registry: Registry, event_name: str) -> int:
+    """Id of the schema that this version writes by: the newest of the subject may be that of a newer version."""
+    return registry.register(subject(event_name), schema_text(event_name))
 
 
 def cloud_event_headers(event_name: str, envelope: Envelope, random_bits: int) -> Headers:
