@@ -75,7 +75,8 @@ class ConfluentRegistry:
         answer = self._call("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY})
         if answer.status_code == httpx.codes.NOT_FOUND:
             return False
-        self._expected(answer)
+        if answer.status_code != httpx.codes.CONFLICT:  # another process is making the same rule
+            self._expected(answer)
         return True
 
     def schema_id(self, event_name: str) -> int:
