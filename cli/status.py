@@ -31,7 +31,7 @@ class ProcessStatus:
     state
         `ready`, `not ready` or `down`.
     lag
-        Records it has not acknowledged yet; None where it reads nothing.
+        Records its component has not acknowledged yet; None where it reads nothing, and for all workers but the first.
     """
 
     name: str
@@ -57,12 +57,12 @@ def processes(run: Run, log: Log) -> list[ProcessStatus]:
         state = json.loads(run.supervisor_file.read_text("utf-8"))["components"]
     except (OSError, ValueError, KeyError):
         return []
-    readers = set(consumers())
+    readers, ill = set(consumers()), launch.ill_servers(run)
     found = []
     with httpx.Client(trust_env=False) as client:
         for name, child in state.items():
             pid = child["pid"] or 0
-            ready = not child["reports"] or launch.is_ready(run, name, client)
+            ready = name not in ill and (not child["reports"] or launch.is_ready(run, name, client))
             condition = "down" if not pid else "ready" if ready else "not ready"
             lag = lag_of(log, name, reads(name)) if name in readers else None
             address = launch.address_of(run, name) or ""
