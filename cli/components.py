@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import sinks
 import sinks.notifiers
 import stream_processors.steps
 from runtime.settings import Settings
+from stream_processors import catalogue
 
 NOT_SINKS = frozenset({"__main__", "sink", "runner", "notifier"})
 """Files in `sinks/` that are no destination."""
@@ -59,6 +61,15 @@ def channels() -> list[str]:
 def consumers() -> list[str]:
     """Names of all processes that read topics; each has a dead-letter topic."""
     return [*steps(), *destinations(), *channels()]
+
+
+def reads(consumer: str) -> tuple[str, ...]:
+    """Topics that a consumer declares to read."""
+    if consumer in steps():
+        return catalogue.load(consumer).reads
+    package = sinks.notifiers if consumer in channels() else sinks
+    declared: tuple[str, ...] = importlib.import_module(f"{package.__name__}.{consumer}").SPEC.reads
+    return declared
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from rich.console import Console
 from cli import display, launch, runs
 from cli.components import Plan
 from cli.demo import demonstrate
+from cli.reconcile import GRACE_S, Extent
 from cli.reconcile import reconcile as compare
 from cli.runs import Run
 from cli.status import processes
@@ -201,6 +202,12 @@ def trace(
 @app.command()
 def reconcile(
     days: Annotated[int, typer.Option(help="How many days back, today included.")] = 2,
+    grace: Annotated[
+        float, typer.Option(help="Seconds after receipt within which something missing counts as pending.")
+    ] = GRACE_S,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every raw object whole and compare its digest; slower.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     run_name: RunOption = "",
 ) -> None:
@@ -209,7 +216,9 @@ def reconcile(
     today = datetime.now(UTC).date()
     wanted = [(today - timedelta(days=back)).isoformat() for back in range(days)]
     try:
-        report = compare(connections, [site.name for site in connections.settings.sites], wanted)
+        report = compare(
+            connections, [site.name for site in connections.settings.sites], Extent(wanted, grace, verify)
+        )
     finally:
         connections.close()
     if as_json:

@@ -5,12 +5,14 @@ It does what systemd, Compose or Kubernetes do elsewhere, and nothing more. Chil
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,8 @@ STABLE_S = 10.0
 """A process that lived so many seconds is healthy again: the wait starts from the beginning."""
 DRAIN_S = 15.0
 """Seconds a process may take to drain before it is killed."""
+PR_SET_PDEATHSIG = 1
+"""prctl(2): signal to a process when its parent dies."""
 TICK_S = 0.05
 """Seconds between looks at the processes."""
 
@@ -96,7 +100,6 @@ class Supervisor:
         logs.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {
             "RADSTREAM_SETTINGS": str(self.run.settings_file),
-            "RADSTREAM_PARENT_DEATH": "1",
             "OMP_NUM_THREADS": "1",
         }
         with (logs / f"{component.name}.log").open("ab") as log:
@@ -107,6 +110,7 @@ class Supervisor:
                 stderr=log,
                 env=environment,
                 start_new_session=True,
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
             )
 
     def _write_state(self) -> None:
@@ -139,6 +143,23 @@ class Supervisor:
                 process.kill()
                 process.wait()
         self.run.supervisor_file.unlink(missing_ok=True)
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """What a child runs before its program: it gets SIGTERM when the supervisor dies, even by SIGKILL.
+
+    The program itself could ask for that only once it runs, and not every program here does.
+    """
+    if not sys.platform.startswith("linux"):
+        return lambda: None
+    libc = ctypes.CDLL(None)  # loaded before the fork
+
+    def prepare() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died between the fork and the call
+            os._exit(1)
+
+    return prepare
 
 
 def main(arguments: list[str]) -> int:

@@ -29,7 +29,7 @@ class Publisher:
     producer
         Where records go.
     registry
-        Gives the schema ids; `register_schemas` has been called on it.
+        Gives the schema ids.
     clock
         For `recorded_at`.
     component
@@ -45,7 +45,8 @@ class Publisher:
         self._clock = clock
         self._component = component
         self._key_id = key_id
-        self._schema_id = lru_cache(maxsize=None)(registry.schema_id)
+        # The id under which this release's own schema stands: a newer release may have registered a newer one meanwhile.
+        self._schema_id = lru_cache(maxsize=None)(lambda name: register_schema(registry, name))
 
     def publish(self, outputs: Sequence[tuple[str, Event]]) -> None:
         """Write (topic, event) pairs and return once each is confirmed.
@@ -112,7 +113,12 @@ class Publisher:
 def register_schemas(registry: Registry) -> None:
     """Register the schema of every event; the same schema gives the same id, so every process may do it at its start."""
     for name in EVENT_TYPES:
-        registry.register(subject(name), schema_text(name))
+        register_schema(registry, name)
+
+
+def register_schema(registry: Registry, event_name: str) -> int:
+    """Register this release's schema of an event, or find it registered, and return its id."""
+    return registry.register(subject(event_name), schema_text(event_name))
 
 
 def cloud_event_headers(event_name: str, envelope: Envelope, random_bits: int) -> Headers:

@@ -22,6 +22,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from runtime import faults, logs
 from runtime.errors import DeadLetterError, RetryError, StopError
 from runtime.metrics import Metrics
+from runtime.outcomes import Policy, RetriesExhaustedError, Tries, Verdict, judge
 from runtime.ports import Record
 from schemas.events import Event
 from schemas.partitioning import partition_of
@@ -37,7 +38,6 @@ from stream_processors.inputs import (
     origin_of,
     reached,
 )
-from stream_processors.outcomes import Policy, RetriesExhaustedError, Tries, Verdict, judge
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, StepContext, To
 
 P = ParamSpec("P")

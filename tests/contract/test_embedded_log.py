@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from runtime.embedded.consumer import EmbeddedConsumer
 from runtime.embedded.log import EmbeddedLog
 from runtime.errors import StopError
 from tests.contract.log_conformance import (
@@ -125,7 +126,7 @@ def test_members_that_come_and_go_at_random_lose_and_double_nothing(tmp_path):
     producer = log.producer("p")
     ledger = Ledger(log, "g")
     chance = random.Random(7)
-    members = {}
+    members: dict[str, EmbeddedConsumer] = {}
     for turn in range(150):
         producer.send(numbered("t", 3))
         name = f"m{chance.randrange(4)}"

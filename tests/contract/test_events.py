@@ -7,6 +7,7 @@ import dataclasses
 import json
 import types
 import typing
+from typing import Any
 
 import fastavro
 import pytest
@@ -25,14 +26,14 @@ PRIMITIVES = {str: "string", bool: "boolean", float: "double", bytes: "bytes"}
 EXAMPLES = sorted((SCHEMAS / "examples").glob("*/*.json"))
 
 
-def avro_form(annotation):
+def avro_form(annotation: Any) -> Any:
     """What an annotation of `events.py` is in Avro; an integer may be `int` or `long`, as the schema decides."""
     if typing.get_origin(annotation) is tuple:
         return {"array": avro_form(typing.get_args(annotation)[0])}
     if isinstance(annotation, types.UnionType):
         return ["null", *(avro_form(part) for part in typing.get_args(annotation) if part is not type(None))]
     if dataclasses.is_dataclass(annotation):
-        return annotation.__name__
+        return typing.cast("type[Any]", annotation).__name__
     return "integer" if annotation is int else PRIMITIVES[annotation]
 
 

@@ -62,7 +62,9 @@ def test_columns_are_the_same_in_order_type_and_way_of_writing(row_type):
 def test_keys_and_their_order_are_the_same(row_type):
     table = TABLES[row_type.TABLE.name]
     spec = row_type.TABLE
-    partition, rest = re.search(r"PRIMARY KEY \(\((.*?)\)(.*?)\)$", table["body"], re.MULTILINE).groups()
+    key = re.search(r"PRIMARY KEY \(\((.*?)\)(.*?)\)$", table["body"], re.MULTILINE)
+    assert key is not None
+    partition, rest = key.groups()
     assert split(partition) == spec.partition
     assert split(rest) == tuple(one.name for one in spec.clustering)
     order = re.search(r"CLUSTERING ORDER BY \((.*?)\)", table["order"])

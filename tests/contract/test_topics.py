@@ -7,6 +7,7 @@ import importlib
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -33,7 +34,7 @@ def modules(folder: str) -> dict[str, str]:
     }
 
 
-def components(folder: str, declaration: str) -> dict[str, object]:
+def components(folder: str, declaration: str) -> dict[str, Any]:
     """Components of a folder (a module is one if it has the declaration), each with what it declares."""
     found = {}
     for name, source in modules(folder).items():

@@ -25,6 +25,10 @@ from tests.support.system import System, alive, descendants, frozen, wait_until
 RANDOM: Literal["random"] = "random"
 KILL_S = 120.0
 """seconds until a kill must have hit: the input that leads there may be rare."""
+LONGEST_DELAY_S = 2.0
+"""seconds that a random kill waits at the most before it looks for work in flight."""
+LOOK_S = 0.02
+"""seconds between two looks for work in flight: less than the shortest piece of work takes."""
 STUB = b"triton_python_backend_stub"
 """Program of a model's process under Triton."""
 
@@ -145,8 +149,10 @@ class Killer:
     def _kill_at_random(self, target: Target) -> Kill:
         system, name = self._system, target.component
         deadline = time.monotonic() + KILL_S
+        time.sleep(self._random.uniform(0, LONGEST_DELAY_S))
         while time.monotonic() < deadline:
-            time.sleep(self._random.uniform(0.02, 0.4))
+            if not self._seems_busy(target):
+                continue
             before, pid, broken = system.starts(name), self._living(name), self._ledger.breaks()
             with frozen(pid) as held:
                 in_flight = self._work(target) if held else 0
@@ -165,10 +171,20 @@ class Killer:
         assert pid is not None
         return pid
 
+    def _seems_busy(self, target: Target) -> bool:
+        """A look that is soon over: a gateway has answered in a few milliseconds."""
+        if target.reads:
+            time.sleep(LOOK_S)
+            return self._work(target) > 0
+        time.sleep(LOOK_S / 10)
+        return bool(self._ledger.waiting())
+
     def _work(self, target: Target) -> int:
         """Unacknowledged records and deadlines of a consumer; requests without an answer at a gateway."""
         if not target.reads:
-            return int(self._ledger.is_open())
+            waiting = self._ledger.waiting()
+            time.sleep(LOOK_S)  # who has been answered by now was answered before
+            return len(waiting & self._ledger.waiting())
         return self._system.uncommitted(target.component, target.reads) + self._system.overdue(
             target.component
         )

@@ -21,6 +21,8 @@ FIRST_SEED = 920_000
 """Seeds of the X-rays: images that the model has never seen (`inference.training.seeds.DEMONSTRATION`)."""
 SIDE = 256
 """Rows and columns of an X-ray: what the model looks at, and quick to make."""
+TAKEN_AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+"""Acquisition of every X-ray, so that the same number always gives the same bytes."""
 RETRY_S = 0.2
 """seconds a sender waits before it sends again."""
 GIVE_UP_S = 90.0
@@ -68,7 +70,7 @@ def xray(number: int, site: str, *, alerting: bool) -> Sent:
         accession_number=f"ZQA{number}",
         birth_date="19610203",
         sex="F",
-        taken_at=datetime.now(UTC),
+        taken_at=TAKEN_AT,
         priority="STAT" if number % 3 == 0 else "ROUTINE",
     )
     findings = frozenset({"pneumothorax"}) if alerting else frozenset()
@@ -117,8 +119,8 @@ class Ledger:
     """Per request, how often its connection broke after it had begun to be sent."""
     recovered: set[str] = field(default_factory=set)
     """Requests that broke at least once and were answered with success later."""
-    open: set[str] = field(default_factory=set)
-    """Requests that are on their way, without an answer so far."""
+    open: dict[str, int] = field(default_factory=dict)
+    """Requests that are on their way, without an answer so far: which attempt it is."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def breaks(self) -> Counter[str]:
@@ -126,10 +128,10 @@ class Ledger:
         with self.lock:
             return Counter(self.broken)
 
-    def is_open(self) -> bool:
-        """Whether a request is on its way now."""
+    def waiting(self) -> set[tuple[str, int]]:
+        """Attempts that are on their way now: request, and how often it had been tried before."""
         with self.lock:
-            return bool(self.open)
+            return set(self.open.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,19 +182,21 @@ class Department:
     def _send(self) -> None:
         while (request := self._requests.get()) is not None:
             deadline = time.monotonic() + GIVE_UP_S
-            while not self._try(request):
+            attempt = 0
+            while not self._try(request, attempt):
+                attempt += 1
                 if time.monotonic() > deadline:
                     with self.ledger.lock:
                         self.ledger.failures.append(request.name)
                     break
                 time.sleep(RETRY_S)
 
-    def _try(self, request: _Request) -> bool:
+    def _try(self, request: _Request, attempt: int) -> bool:
         """Send once on a new connection, as many devices do; whether everything was acknowledged."""
         ledger = self.ledger
         with httpx.Client(trust_env=False) as client:
             with ledger.lock:
-                ledger.open.add(request.name)
+                ledger.open[request.name] = attempt
             try:
                 token = self._tokens[request.site]
                 answer = stow_client.store(
@@ -206,7 +210,7 @@ class Department:
                 return False
             finally:
                 with ledger.lock:
-                    ledger.open.discard(request.name)
+                    del ledger.open[request.name]
         return self._heard(request, answer)
 
     def _heard(self, request: _Request, answer: stow_client.Answer) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class System:
     plan: Plan
     connections: Connections
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _supervisors: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     # --- addresses and credentials
 
@@ -205,12 +207,11 @@ class System:
 
     def uncommitted(self, group: str, topics: Sequence[str]) -> int:
         """Records of the topics that a group has not acknowledged."""
-        log = self.connections.log
-        return sum(
-            end - log.committed(group, topic)[partition]
-            for topic in topics
-            for partition, end in log.end_offsets(topic).items()
-        )
+        log, count = self.connections.log, 0
+        for topic in topics:
+            committed = log.committed(group, topic)
+            count += sum(end - committed[partition] for partition, end in log.end_offsets(topic).items())
+        return count
 
     def pending(self, consumer: str, *, due_by: int | None = None) -> int:
         """Deadlines of a step that are not acknowledged; all, or those due by a time (UTC microseconds)."""
@@ -230,7 +231,7 @@ class System:
 
     def start(self) -> None:
         """Start every process, and wait until all are ready."""
-        launch.start(self.run, self.settings, self.plan)
+        self._supervisors.append(launch.start(self.run, self.settings, self.plan))
         self.wait_ready()
 
     def kill_supervisor(self) -> list[int]:
@@ -245,6 +246,8 @@ class System:
     def stop(self) -> None:
         """Stop every process."""
         runs.stop(self.run)
+        for supervisor in self._supervisors:
+            supervisor.wait()
 
 
 @contextlib.contextmanager

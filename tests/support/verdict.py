@@ -93,8 +93,9 @@ def gather(system: System, ledger: Ledger) -> Evidence:
 
 
 def _timeless(event: Event) -> Event:
-    """An event without the times of publication, its own and its ancestors'."""
-    return replace(event, envelope=replace(event.envelope, recorded_at=0, hops=()))
+    """An event without processing times, its own and its ancestors': work that is done again is done later."""
+    bare = replace(event, envelope=replace(event.envelope, occurred_at=0, recorded_at=0, hops=()))
+    return replace(bare, delivered_at=0) if isinstance(bare, AlertDelivery) else bare
 
 
 def judge(evidence: Evidence) -> list[str]:

@@ -516,12 +516,8 @@ def leaks(seen, tmp_path_factory) -> list[Leak]:
         for name, source in {"leaking": LEAKING, "leaking_error": LEAKING_ERROR}.items():
             full = re.sub(r"TOKEN_(\w+)", lambda found: tokens[found[1]], source)
             outside.enter_context(extra_step(running, steps, name, full))
-        wait_until(
-            lambda: (
-                not any(running.uncommitted(name, ["findings.v1"]) for name in ("leaking", "leaking_error"))
-            ),
-            "the leaking steps read everything",
-        )
+        read = partial(has_read, running, "findings.v1")
+        wait_until(lambda: read("leaking") and read("leaking_error"), "the leaking steps read everything")
         address = launch.address_of(running.run, "leaking")
         seen.keep_answer("/metrics of leaking", httpx.get(f"{address}/metrics", trust_env=False, timeout=60))
         read_topics(seen)

@@ -12,6 +12,7 @@ import pytest
 
 from runtime.errors import DeadLetterError, OutageError, RetryError, StopError
 from runtime.metrics import Metrics
+from runtime.outcomes import Policy
 from runtime.ports import Record
 from schemas.codec import UndecodableError, file_stem, from_record
 from schemas.events import EVENT_TYPES, Event, InstanceReceived
@@ -19,7 +20,6 @@ from schemas.partitioning import partition_of
 from schemas.rows import DeadlineRow
 from stream_processors.binding import Addressed, Binder, Surroundings, addressed
 from stream_processors.inputs import DueInput, Origin
-from stream_processors.outcomes import Policy
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, To
 from tests.support.installation import received, study
 

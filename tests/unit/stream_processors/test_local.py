@@ -9,6 +9,7 @@ import pytest
 
 from runtime.connections import Connections, connect
 from runtime.errors import DeadLetterError, StopError
+from runtime.outcomes import Policy
 from runtime.ports import Record
 from runtime.process import Stop
 from schemas.codec import decode
@@ -17,7 +18,6 @@ from schemas.rows import DeadlineRow
 from schemas.topics import dead_letter_topic
 from stream_processors import catalogue, local, steps
 from stream_processors.inputs import DueInput
-from stream_processors.outcomes import Policy
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, StepContext
 from tests.support.installation import connections, received, settings, study
 
@@ -109,6 +109,21 @@ async def test_what_cannot_be_handled_goes_to_the_dead_letters_and_the_rest_goes
     made.close()
 
 
+async def test_an_event_of_a_site_nobody_configured_is_kept_apart_and_its_site_not_repeated(
+    tmp_path: Path,
+) -> None:
+    step = Step(summary="", reads=(SOURCE,), emits=(), run=echo)
+    made = connections(tmp_path, "strict")
+    made.publisher.publish([(SOURCE, received(1, "event 1", site="DOE^JANE"))])
+    async with running(made, "strict", step):
+        await until(lambda: committed(made, "strict") == 1)
+    (letter,) = read(made, dead_letter_topic("strict"))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.envelope.site) == ("unknown-site", "unknown")
+    assert "JANE" not in letter.object_key + made.metrics.exposition().decode()
+    made.close()
+
+
 async def test_a_deadline_comes_back_when_it_is_due_with_the_correlation_of_its_cause(tmp_path: Path) -> None:
     came: list[tuple[DeadlineReached, str, str]] = []
 
@@ -171,8 +186,3 @@ def test_urgent_topics_are_resolved_and_acknowledged_first() -> None:
     assert found == [[record("a", 0), due], [record("b", 0), record("b", 1)]]
     assert local.batches([], [due], ("a",)) == [[due]]
     assert local.batches([], [], ("a",)) == []
-
-
-def test_the_committed_offset_is_the_one_after_the_last_of_each_partition() -> None:
-    batch = [record("a", 4), record("a", 5), record("a", 9, partition=2)]
-    assert local.next_offsets(batch) == {("a", 0): 6, ("a", 2): 10}
