@@ -160,7 +160,8 @@ class Supervisor:
 
     def _drain(self) -> None:
         """Stop from the front of the stream to its end, so that what is in flight still arrives."""
-        living = [each.process for each in (*self.children, *self.chores) if each.process is not None]
+        processes = [child.process for child in self.children] + [chore.process for chore in self.chores]
+        living = [process for process in processes if process is not None]
         for process in living:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from cli.components import channels, consumers, destinations, steps
+from cli.components import consumers, reads
 from portal_api.storage.commands import publish_review
 from runtime.connections import connect
 from runtime.faults import Point
 from schemas.events import Findings, InferenceCompleted, ReviewState
 from schemas.rows import ReviewOutcomeRow, ReviewRow, StudyRow
-from sinks.__main__ import components as sink_modules
+from sinks.catalogue import channels, destinations
 from stream_processors import catalogue
 from tests.support.kills import RANDOM, Kill, Killer, Target, kill_stub
 from tests.support.senders import Department, Ledger, feed, mixed
@@ -44,12 +44,11 @@ IN_A_NOTIFIER: tuple[Point, ...] = ("after-effect", "after-publish", "before-ack
 
 def targets() -> list[Target]:
     """Every process of the stream with the points that it has."""
-    sinks = sink_modules()
     return [
         Target("stow", IN_THE_GATEWAY),
-        *(Target(name, IN_A_STEP, catalogue.load(name).reads) for name in steps()),
-        *(Target(name, IN_A_SINK, sinks[name].SPEC.reads) for name in destinations()),
-        *(Target(name, IN_A_NOTIFIER, sinks[name].SPEC.reads) for name in channels()),
+        *(Target(name, IN_A_STEP, reads(name)) for name in catalogue.names()),
+        *(Target(name, IN_A_SINK, reads(name)) for name in destinations()),
+        *(Target(name, IN_A_NOTIFIER, reads(name)) for name in channels()),
     ]
 
 
