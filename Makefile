@@ -89,3 +89,4 @@ $(TRAINING)/.ready: requirements/training.txt | $(VENV)/.installer
 
 browser: $(VENV)/.tests
 	@$(PREPARE) browser $(BIN)/python
+	@$(PREPARE) curl

@@ -4,6 +4,7 @@
 #   prepare.sh python PYTHON    prints a Python that can make the product's environment
 #   prepare.sh triton PYTHON    prints a Python that Triton's stub can embed, or nothing (inference then runs in-process)
 #   prepare.sh browser PYTHON   makes sure that the tests find Chromium
+#   prepare.sh curl             makes sure that the tests find curl, one of the senders they try
 #
 # Packages are installed on Debian and Ubuntu as root only, each named first. Answers go to stdout, all that is said to stderr.
 set -eu
@@ -129,12 +130,20 @@ PYTHON
     say "The portal's browser tests need Chromium: install it, or run: $1 -m playwright install chromium"
 }
 
+prepare_curl() {
+    if command -v curl >/dev/null || { can_install && install curl; }; then
+        return
+    fi
+    say "The gateway's tests send with curl as well: install it (Debian, Ubuntu: apt-get install curl)"
+}
+
 case "${1-}" in
     python) prepare_python "$2" ;;
     triton) prepare_triton "$2" ;;
     browser) prepare_browser "$2" ;;
+    curl) prepare_curl ;;
     *)
-        say "usage: prepare.sh python|triton|browser PYTHON"
+        say "usage: prepare.sh python|triton|browser PYTHON, or prepare.sh curl"
         exit 2
         ;;
 esac

@@ -105,7 +105,7 @@ class Killer:
             ]
             self._random.shuffle(now)
             jobs += now
-        last = [*(self._randomly(target) for target in targets), *others]
+        last = [*(self._randomly(target) for target in targets), *(self._other(job) for job in others)]
         self._random.shuffle(last)
         with ThreadPoolExecutor(at_once) as pool:
             for done in [pool.submit(self._note, job) for job in (*jobs, *last)]:
@@ -130,6 +130,13 @@ class Killer:
                 return self._kill_at_random(target)
 
         return job
+
+    def _other(self, job: Callable[[], Kill]) -> Callable[[], Kill]:
+        def one_by_one() -> Kill:
+            with self._alone("others"):
+                return job()
+
+        return one_by_one
 
     def _alone(self, component: str) -> threading.Lock:
         return self._locks.setdefault(component, threading.Lock())
@@ -207,20 +214,31 @@ def stub_of(system: System) -> int | None:
 
 def kill_stub(system: System, reads: Sequence[str]) -> Kill:
     """Kill Triton's model process while a request waits in it, and wait until another has taken its place."""
+    return _kill_while_stuck(system, reads, "triton-stub", lambda: stub_of(system))
+
+
+def kill_server(system: System, reads: Sequence[str]) -> Kill:
+    """Kill the process that keeps Triton, and with it Triton, while a request waits there."""
+    return _kill_while_stuck(system, reads, "triton", lambda: system.pid("triton"))
+
+
+def _kill_while_stuck(
+    system: System, reads: Sequence[str], name: str, victim: Callable[[], int | None]
+) -> Kill:
     deadline = time.monotonic() + KILL_S
     while time.monotonic() < deadline:
-        pid = stub_of(system)
-        if pid is None:
+        stub, pid = stub_of(system), victim()
+        if stub is None or pid is None:
             time.sleep(0.2)
             continue
-        with frozen(pid) as held:
+        with frozen(stub) as held:
             in_flight = _stuck(system, reads) if held else 0
             if in_flight:
                 os.kill(pid, signal.SIGKILL)
         if in_flight:
-            _wait_replaced(system, pid)
-            return Kill("triton-stub", RANDOM, not alive(pid), in_flight)
-    raise AssertionError("Triton's model process never had work in flight")
+            _wait_replaced(system, stub)
+            return Kill(name, RANDOM, not alive(pid) and victim() != pid, in_flight)
+    raise AssertionError(f"{name} never had work in flight")
 
 
 def _wait_replaced(system: System, killed: int) -> None:

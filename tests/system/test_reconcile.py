@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from runtime.connections import connect
 from runtime.embedded.records import first_id
 from runtime.ports import Record
 from schemas.codec import decode
-from schemas.events import AlertDelivery, AlertState, Findings, InstanceDeidentified, InstanceReceived
+from schemas.events import AlertState, Findings, InstanceDeidentified, InstanceReceived
 from schemas.identifiers import deterministic_uuid
 from schemas.rows import (
     AlertDeliveryRow,
@@ -33,8 +33,9 @@ from schemas.rows import (
 )
 from schemas.tables import WORKLIST_SHARDS
 from sinks.tables import shard_of
-from tests.support.senders import Department, Sent, ct, xray
-from tests.support.system import System, system, wait_until
+from tests.support.readers import come_to_rest
+from tests.support.senders import Department, Ledger, Sent, ct, xray
+from tests.support.system import System, system
 from tests.support.verdict import gather, judge
 
 SITE = "north"
@@ -50,36 +51,36 @@ def studies() -> list[Sent]:
     ]
 
 
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+@dataclass(frozen=True)
+class Clean:
     """A small run that went well, stopped."""
+
+    system: System
+    ledger: Ledger
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clean]:
     with system(tmp_path_factory.mktemp("clean"), sites=(SITE,), triton=False, quiet_window_s=1.0) as running:
         department = Department(running.stow, {SITE: running.token(SITE)}, 2)
         for study in studies():
             department.send(study)
         department.finish()
 
-        def done() -> bool:
-            keys = [running.study_key(SITE, sent.study_uid) for sent in department.ledger.sent]
-            rows = [running.connections.tables.get(StudyRow, site=SITE, study=key) for key in keys]
-            told = {event.alert_id for event in running.events("alert.deliveries.v1", AlertDelivery)}
-            return len(told) == 2 and all(row and row.status == "complete" and row.urgency for row in rows)
-
-        wait_until(done, "results and pages of all")
+        come_to_rest(running)
         running.stop()
-        assert judge(gather(running, department.ledger)) == []
-        yield running
+        yield Clean(running, department.ledger)
 
 
 @pytest.fixture
-def copy(clean: System, tmp_path: Path) -> Iterator[System]:
+def copy(clean: Clean, tmp_path: Path) -> Iterator[System]:
     """A copy of that run, to be damaged."""
     run = Run(tmp_path / "run")
-    shutil.copytree(clean.run.path, run.path)
-    settings = clean.settings.model_copy(update={"data": run.data})
+    shutil.copytree(clean.system.run.path, run.path)
+    settings = clean.system.settings.model_copy(update={"data": run.data})
     settings.write(run.settings_file)
     connections = connect(settings, "cli")
-    yield System(run, settings, clean.plan, connections)
+    yield System(run, settings, clean.system.plan, connections)
     connections.close()
 
 
@@ -286,8 +287,9 @@ DAMAGE: list[tuple[Callable[[System], str], str, str]] = [
 ]
 
 
-def test_a_run_that_went_well_has_nothing_lost_or_doubled(clean: System) -> None:
-    status, answer = reconcile(clean.run, "--grace", "0", "--verify")
+def test_a_run_that_went_well_has_nothing_lost_or_doubled(clean: Clean) -> None:
+    assert judge(gather(clean.system, clean.ledger)) == []
+    status, answer = reconcile(clean.system.run, "--grace", "0", "--verify")
     assert answer["problems"] == []
     assert (answer["studies"], answer["instances"]) == (8, 12)
     assert status == 0
@@ -307,6 +309,14 @@ def test_each_damage_is_found_where_it_is(
     }
     assert found == {(kind, what, SITE, study)}
     assert status == 1
+
+
+@pytest.mark.parametrize("damage", [damage for damage, *_ in DAMAGE], ids=lambda value: value.__name__)
+def test_the_verdict_of_the_kill_test_sees_each_damage_too(
+    copy: System, clean: Clean, damage: Callable[[System], str]
+) -> None:
+    damage(copy)
+    assert judge(gather(copy, clean.ledger))
 
 
 def test_what_is_young_is_pending_and_no_fault(copy: System) -> None:

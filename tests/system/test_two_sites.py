@@ -10,11 +10,13 @@ import httpx
 import pytest
 
 from runtime import buckets
+from runtime.settings import DeliverySettings
 from schemas.events import AlertState, Event, Findings, InstanceReceived, StudyState
-from schemas.rows import StudyInstanceRow, StudyRow, WorklistItemRow
+from schemas.rows import StudyInstanceRow, WorklistItemRow
 from schemas.tables import WORKLIST_SHARDS
+from tests.support.readers import come_to_rest
 from tests.support.senders import Department, Sent, ct, xray
-from tests.support.system import System, system, wait_until
+from tests.support.system import System, system
 from tests.support.verdict import gather, judge
 
 SITES = ("north", "south")
@@ -46,24 +48,16 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     sent = tuple(
         study for site in SITES for study in (xray(1, site, alerting=True), ct(2, site, slices=3, requests=1))
     )
-    with system(tmp_path_factory.mktemp("sites"), sites=SITES, triton=False, quiet_window_s=1.0) as running:
+    twice = DeliverySettings(redeliver=True, cut_batches=True, seed=7)
+    folder = tmp_path_factory.mktemp("sites")
+    with system(folder, sites=SITES, triton=False, quiet_window_s=1.0, delivery=twice) as running:
         department = Department(running.stow, {site: running.token(site) for site in SITES}, len(SITES))
         for study in sent:
             department.send(study)
         department.finish()
         found = Both(running, sent, department)
-        wait_until(lambda: all(_settled(found, site) for site in SITES), "results and pages of both sites")
+        come_to_rest(running)
         yield found
-
-
-def _settled(both: Both, site: str) -> bool:
-    rows = [
-        both.system.connections.tables.get(StudyRow, site=site, study=study) for study in both.studies(site)
-    ]
-    told = any(delivery["site"] == site for delivery in both.system.deliveries())
-    return told and all(
-        row is not None and row.status == "complete" and row.urgency is not None for row in rows
-    )
 
 
 @contextlib.contextmanager
