@@ -47,9 +47,7 @@ def declared() -> set[str]:
 
 def test_what_is_imported_is_declared():
     known = packages_distributions()
-    missing = {
-        name for name in imported() if not {normal(each) for each in known.get(name, [])} & declared()
-    }
+    missing = {name for name in imported() if not {normal(each) for each in known.get(name, [])} & declared()}
 
     assert missing == set()
 
