@@ -15,15 +15,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from cli import launch, stow_client
-from cli.components import consumers
-from cli.components import steps as step_names
+from cli.components import consumers, reads
 from runtime import buckets
 from runtime.audit import RAW_READ
 from runtime.buckets import RAW
@@ -36,7 +34,6 @@ from schemas.codec import HEADER, MAGIC, decode, to_record
 from schemas.events import AuditEvent, InstanceReceived, ReceivedInstance
 from schemas.rows import AlertRow, AuditEntryRow, DeadlineRow, QuarantinedObjectRow
 from schemas.topics import catalogue, dead_letter_topic
-from sinks.__main__ import components as sink_modules
 from stream_processors import catalogue as step_catalogue
 from tests.support import hostile, planted
 from tests.support.hostile import Pager
@@ -273,16 +270,15 @@ def _event_without_an_image(running: System) -> InstanceReceived:
 
 def at_rest(seen: Seen) -> bool:
     """Whether nothing is left to do for anybody."""
-    running, sinks = seen.system, sink_modules()
-    reads = {name: step_catalogue.load(name).reads for name in step_names()}
-    reads |= {name: module.SPEC.reads for name, module in sinks.items()}
-    reads |= dict.fromkeys(RAISERS, ("instance.received.v1",))
+    running = seen.system
+    read = {name: reads(name) for name in consumers()}
+    read |= dict.fromkeys(RAISERS, ("instance.received.v1",))
     waiting = (
         running.rows(DeadlineRow, consumer=name, shard=shard)
-        for name in step_names()
+        for name in step_catalogue.names()
         for shard in range(shards(name))
     )
-    return not any(running.uncommitted(name, topics) for name, topics in reads.items()) and not any(waiting)
+    return not any(running.uncommitted(name, topics) for name, topics in read.items()) and not any(waiting)
 
 
 def has_read(running: System, topic: str, name: str) -> bool:
@@ -293,7 +289,7 @@ def has_read(running: System, topic: str, name: str) -> bool:
 
 def shards(name: str) -> int:
     """Shards of a step's deadlines."""
-    return catalogue()[step_catalogue.load(name).reads[0]].partitions
+    return catalogue()[reads(name)[0]].partitions
 
 
 # --- what people see
