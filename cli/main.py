@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +15,16 @@ import typer
 from rich.console import Console
 
 from cli import display, launch, runs
-from cli.components import Plan
+from cli.components import Plan, consumers
 from cli.demo import demonstrate
+from cli.plan import read_plan, write_plan
 from cli.reconcile import reconcile as compare
 from cli.runs import Run
 from cli.status import processes
 from cli.trace import trace as hops_of_study
+from deploy.local.resolve import NotResolvedError, resolve
+from deploy.local.servers import NAMES
+from deploy.local.tools import MissingToolError
 from runtime.connections import Connections, connect
 from runtime.settings import load_settings
 from schemas.summary import shortfalls
@@ -32,6 +36,10 @@ UP = "up"
 """Name of the run that `radstream up` starts and takes up again."""
 ROLES = ("radiologist", "operator", "gateway", "service")
 
+ProfileOption = Annotated[
+    runs.Profile,
+    typer.Option(help="Engines: embedded, or cluster (Kafka, Cassandra, S3 as processes of this machine)."),
+]
 RunOption = Annotated[
     str, typer.Option("--run", help="Run folder's name; by default the newest that is running.")
 ]
@@ -64,12 +72,14 @@ def _connected(run: Run) -> Connections:
 
 @app.command()
 def demo(
+    profile: ProfileOption = "embedded",
     exit_after: Annotated[bool, typer.Option("--exit", help="Stop everything at the end.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary to this file.")] = None,
 ) -> None:
     """Send public and generated studies through every process and show what became of them."""
     try:
-        done = demonstrate(exit_after=exit_after, json_file=json_file, say=_say)
+        _fetch_servers(profile)
+        done = demonstrate(exit_after=exit_after, json_file=json_file, say=_say, profile=profile)
     except launch.NotReadyError as error:
         raise _fail(str(error)) from error
     display.demonstration(console, done)
@@ -86,24 +96,31 @@ def demo(
 
 @app.command()
 def up(
-    profile: Annotated[str, typer.Option(help="Engines to run on: embedded.")] = "embedded",
+    profile: ProfileOption = "embedded",
     site: Annotated[list[str] | None, typer.Option(help="A site; may be given several times.")] = None,
     webhook: Annotated[str, typer.Option(help="Address that takes alerts of all sites.")] = "",
-    name: Annotated[str, typer.Option("--run", help="Name of the run folder.")] = UP,
+    workers: Annotated[
+        list[str] | None, typer.Option(help="COMPONENT=N processes of a step or sink; may be repeated.")
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--run", help="Name of the run folder; by default up or up-cluster.")
+    ] = "",
 ) -> None:
     """Start every process and keep them running; data of an earlier `up` is taken up again."""
-    if profile != "embedded":
-        raise _fail(f"There is no profile {profile!r} yet; choose embedded.")
+    wanted = _workers(workers or [])
+    name = name or (UP if profile == "embedded" else f"{UP}-{profile}")
     run = Run(runs.home() / name)
     if run.supervisor_pid() is not None:
         raise _fail(f"{name} is running already; see: radstream status")
+    _fetch_servers(profile)
     environment, why_not = launch.triton_environment()
     if environment is None:
         _say(f"No Triton server here ({why_not}); models run by ONNX Runtime in-process.")
     sites = dict.fromkeys(site or ["main"], webhook)
-    run, settings = runs.create(name, sites, triton=environment is not None)
-    launch.start(run, settings, Plan(str(environment or ""), runs.free_ports(1)[0]))
+    run, settings = runs.create(name, sites, triton=environment is not None, profile=profile)
+    plan = Plan(str(environment or ""), runs.free_ports(1)[0], servers=profile == "cluster", workers=wanted)
     try:
+        launch.start(run, settings, plan)
         launch.wait_ready(run, settings)
     except launch.NotReadyError as error:
         runs.stop(run)
@@ -111,6 +128,40 @@ def up(
     _say(f"STOW-RS  http://{settings.stow.host}:{settings.stow.port}/studies")
     _say(f"Portal   http://{settings.portal.host}:{settings.portal.port}/")
     _say(f"Tokens   radstream token gateway --site {next(iter(sites))}")
+
+
+@app.command()
+def scale(
+    workers: Annotated[list[str], typer.Argument(help="COMPONENT=N, for example infer=3.")],
+    run_name: RunOption = "",
+) -> None:
+    """Change how many processes of a step or sink run; those that go drain first, the others keep working."""
+    run = _chosen(run_name)
+    if run.supervisor_pid() is None:
+        raise _fail(f"{run.name} is not running")
+    plan = read_plan(run)
+    write_plan(run, replace(plan, workers=plan.workers | _workers(workers)))
+
+
+def _workers(texts: list[str]) -> dict[str, int]:
+    """Number of processes by component."""
+    found = {}
+    for text in texts:
+        component, _, count = text.partition("=")
+        if component not in consumers() or not count.isdecimal() or int(count) < 1:
+            raise _fail(f"{text!r} is not COMPONENT=N; components are {', '.join(consumers())}")
+        found[component] = int(count)
+    return found
+
+
+def _fetch_servers(profile: runs.Profile) -> None:
+    """Fetch the programs of the servers that a profile needs, where they are not here yet."""
+    if profile == "embedded":
+        return
+    try:
+        resolve(NAMES, _say)
+    except (MissingToolError, NotResolvedError) as error:
+        raise _fail(str(error)) from error
 
 
 @app.command()

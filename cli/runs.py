@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cli.components import SERVERS_FOLDER
+from deploy.local.place import new
+from deploy.local.settings import cluster_settings
 from runtime.credentials import new_token
 from runtime.settings import (
     ENCODED,
@@ -31,10 +34,12 @@ from runtime.settings import (
     TritonSettings,
 )
 
+Profile = Literal["embedded", "cluster"]
+
 SECRET_BYTES = 32
 """Length of every generated key: AES-256 and HMAC-SHA256."""
-STOP_TIMEOUT_S = 30.0
-"""Seconds the supervisor may take to drain its processes before it is killed."""
+STOP_TIMEOUT_S = 60.0
+"""Seconds the supervisor may take to drain its processes, and then the engines, before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,11 @@ class Run:
     def plan_file(self) -> Path:
         """Which processes besides our own components the supervisor keeps."""
         return self.path / "plan.json"
+
+    @property
+    def prepared_file(self) -> Path:
+        """There once topics, tables and buckets are: our own processes start then."""
+        return self.path / "prepared"
 
     @property
     def supervisor_file(self) -> Path:
@@ -140,6 +150,7 @@ def create(
     sites: dict[str, str],
     *,
     triton: bool,
+    profile: Profile = "embedded",
     quiet_window_s: float = 10.0,
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO",
 ) -> tuple[Run, Settings]:
@@ -153,6 +164,8 @@ def create(
         Webhook address of each site, empty for none.
     triton
         Whether a Triton server is going to run (else ONNX Runtime in-process).
+    profile
+        Engines: embedded, or real servers of the run's own on this machine.
     quiet_window_s
         Seconds without a new image that complete a study.
     log_level
@@ -163,7 +176,7 @@ def create(
     run.path.chmod(0o700)
     stow, portal, grpc, metrics = free_ports(4)
     settings = Settings(
-        profile="embedded",
+        profile=profile,
         data=run.data,
         sites=[
             SiteSettings(
@@ -187,6 +200,7 @@ def create(
             address=f"127.0.0.1:{grpc}" if triton else "", metrics=f"127.0.0.1:{metrics}" if triton else ""
         ),
         steps=StepsSettings(quiet_window_s=quiet_window_s),
+        cluster=cluster_settings(new(run.data / SERVERS_FOLDER)) if profile == "cluster" else None,
         log_level=log_level,
     )
     _no_credentials_yet(run)

@@ -11,11 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.components import Component, Plan, components
+from cli.components import Component, components
+from cli.plan import read_plan
 from cli.runs import Run
+from runtime.connections import INSTANCE_VARIABLE
 from runtime.settings import load_settings
 
 FIRST_WAIT_S = 0.1
@@ -26,6 +29,8 @@ STABLE_S = 10.0
 """A process that lived so many seconds is healthy again: the wait starts from the beginning."""
 DRAIN_S = 15.0
 """Seconds a process may take to drain before it is killed."""
+SERVER_STOP_S = 20.0
+"""Seconds an engine may take to stop before it is killed: Cassandra takes 5, and nothing confirmed is lost either way."""
 TICK_S = 0.05
 """Seconds between looks at the processes."""
 
@@ -49,6 +54,14 @@ class Child:
     starts: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A process that was asked to end, and until when it may take (`time.monotonic`)."""
+
+    process: subprocess.Popen[bytes]
+    deadline: float
+
+
 @dataclass(slots=True)
 class Supervisor:
     """Keeps the processes of one run alive.
@@ -59,20 +72,51 @@ class Supervisor:
         The run folder.
     children
         What to keep alive.
+    leaving
+        What the plan has no more.
     """
 
     run: Run
-    children: list[Child]
+    children: list[Child] = field(default_factory=list)
+    leaving: list[Leaving] = field(default_factory=list)
     stopping: bool = field(default=False)
+    prepared: bool = field(default=False)
+    plan_at: int = field(default=0)
 
     def keep(self) -> None:
         """Start and restart processes until told to stop, then drain them."""
         while not self.stopping:
-            changed = [self._look_after(child) for child in self.children]
-            if any(changed):
+            changed = self._follow_plan()
+            self.prepared = self.prepared or self.run.prepared_file.exists()
+            for child in self.children:
+                changed = self._look_after(child) or changed
+            self._see_off()
+            if changed:
                 self._write_state()
             time.sleep(TICK_S)
         self._drain()
+
+    def _follow_plan(self) -> bool:
+        """Have as many processes as the plan wants now; whether that has changed."""
+        changed_at = self.run.plan_file.stat().st_mtime_ns
+        if changed_at == self.plan_at:
+            return False
+        self.plan_at = changed_at
+        there = {child.component.name: child for child in self.children}
+        wanted = components(load_settings(), read_plan(self.run))
+        self.children = [there.pop(each.name) if each.name in there else Child(each) for each in wanted]
+        for child in there.values():
+            if child.process is not None:
+                child.process.terminate()
+                self.leaving.append(Leaving(child.process, time.monotonic() + DRAIN_S))
+        return True
+
+    def _see_off(self) -> None:
+        """Let processes that the plan has no more drain, and kill those that do not."""
+        for each in self.leaving:
+            if each.process.poll() is None and time.monotonic() > each.deadline:
+                each.process.kill()
+        self.leaving = [each for each in self.leaving if each.process.poll() is None]
 
     def _look_after(self, child: Child) -> bool:
         """Start the child if it is due; whether anything changed."""
@@ -84,7 +128,7 @@ class Supervisor:
             child.start_at = now + child.wait_s
             child.process = None
             return True
-        if now < child.start_at:
+        if now < child.start_at or (child.component.reports and not self.prepared):
             return False
         child.process = self._start(child.component)
         child.started = now
@@ -98,6 +142,7 @@ class Supervisor:
             "RADSTREAM_SETTINGS": str(self.run.settings_file),
             "RADSTREAM_PARENT_DEATH": "1",
             "OMP_NUM_THREADS": "1",
+            INSTANCE_VARIABLE: component.instance,
         }
         with (logs / f"{component.name}.log").open("ab") as log:
             return subprocess.Popen(
@@ -117,6 +162,7 @@ class Supervisor:
                     "pid": child.process.pid if child.process else None,
                     "starts": child.starts,
                     "reports": child.component.reports,
+                    "component": child.component.component,
                 }
                 for child in self.children
             },
@@ -126,33 +172,39 @@ class Supervisor:
         temporary.replace(self.run.supervisor_file)
 
     def _drain(self) -> None:
-        """Stop from the front of the stream to its end, so that what is in flight still arrives."""
-        living = [child.process for child in self.children if child.process is not None]
-        for process in living:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + DRAIN_S
-        for process in living:
-            try:
-                process.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """Stop ours, so that what is in flight still arrives, then the engines, those that need others first."""
+        ours = [child.process for child in self.children if child.process and not child.component.is_server]
+        engines = [child.process for child in self.children if child.process and child.component.is_server]
+        stop([*ours, *(each.process for each in self.leaving)], DRAIN_S)
+        stop(engines[::-1], SERVER_STOP_S)
         self.run.supervisor_file.unlink(missing_ok=True)
+
+
+def stop(processes: Sequence[subprocess.Popen[bytes]], patience_s: float) -> None:
+    """Ask processes to end, and kill those that have not after so many seconds."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + patience_s
+    for process in processes:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def main(arguments: list[str]) -> int:
     """Supervise the run in the folder named first, by its plan."""
     run = Run(Path(arguments[0]))
     os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
-    plan = Plan(**json.loads(run.plan_file.read_text("utf-8")))
-    supervisor = Supervisor(run, [Child(component) for component in components(load_settings(), plan)])
+    supervisor = Supervisor(run)
 
-    def stop(*_: object) -> None:
+    def end(*_: object) -> None:
         supervisor.stopping = True
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
     supervisor.keep()
     return 0
 

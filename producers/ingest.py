@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from producers.chunk import chunk_id, reference, strictest
 from producers.header import MAX_HEADER_BYTES, Header, MalformedError, NeedMoreError, read_header
 from producers.incoming import Incoming, day, object_key
 from runtime import faults
@@ -26,8 +27,7 @@ from runtime.errors import DeadLetterError, RetryError
 from runtime.logs import logger
 from runtime.ports import ObjectMissingError
 from runtime.vault import Identity
-from schemas.events import InstanceReceived, ReceivedInstance
-from schemas.identifiers import event_id
+from schemas.events import InstanceReceived
 from schemas.rows import QuarantinedObjectRow, ReceivedInstanceRow, ReceivedStudyRow
 
 TOPIC = "instance.received.v1"
@@ -283,13 +283,31 @@ class Delivery:
             row = swap.current
             if row is None:
                 raise RetryError("a row is neither there nor not there")
-            (fresh if swap.applied else known).append(row)
+            if swap.applied:
+                fresh.append(row)
+            else:
+                known.append(self._with_object(row, member.row.object_key))
         faults.reach("after-effect")
         self._publish(study, chunk, fresh, known)
-        self._conclude(members, {row.object_key for row in fresh})
+        self._conclude(members, {row.object_key for row in (*fresh, *known)})
         self._log.info(
             "instances received", site=self._site, study=study, count=len(members), items=len(fresh)
         )
+
+    def _with_object(self, row: ReceivedInstanceRow, key: str | None) -> ReceivedInstanceRow:
+        """Return the row of a duplicate; where its object has vanished, the new one takes its place and is published."""
+        connections = self._connections
+        if connections.objects.head(RAW, row.object_key or "") is not None:
+            return row
+        self._log.error(
+            "stored object had vanished", site=self._site, study=row.study, object_key=row.object_key
+        )
+        unmarked = dataclasses.replace(row, published_at=None)
+        connections.tables.write(unmarked, at=connections.clock.now(), columns=("published_at",))
+        swap = connections.tables.compare_and_set(
+            dataclasses.replace(unmarked, object_key=key), expect={"object_key": row.object_key}
+        )
+        return dataclasses.replace(swap.current or unmarked, published_at=None)
 
     def _publish(
         self,
@@ -350,41 +368,17 @@ class Delivery:
             gateway=ordered[0].gateway or self._gateway,
             received_at=received_at,
             ordered_priority=strictest(row.ordered_priority or "unknown" for row in ordered),
-            instances=tuple(_reference(row) for row in ordered),
+            instances=tuple(reference(row) for row in ordered),
         )
 
     def _conclude(self, members: Sequence[_Member], kept: set[str | None]) -> None:
         """Settle outcomes; bytes that were already there under another key go, the row names the first."""
         metrics = self._connections.metrics
         for member in members:
-            stored = member.row.object_key in kept
-            status: Status = "stored" if stored else "duplicate"
+            is_kept = member.row.object_key in kept
+            status: Status = "stored" if is_kept else "duplicate"
             self._outcomes[member.position] = dataclasses.replace(member.outcome, status=status)
             metrics.count("radstream_instances_received_total", site=self._site)
             metrics.count("radstream_bytes_received_total", member.row.size or 0, site=self._site)
-            if not stored:
+            if not is_kept:
                 self._delete(member.row.object_key)
-
-
-def chunk_id(site: str, study: str, rows: Iterable[ReceivedInstanceRow]) -> str:
-    """Id of an `InstanceReceived` event: what it is about and nothing else, so a repetition has the same."""
-    members = sorted((row.instance, row.raw_digest) for row in rows)
-    return event_id("InstanceReceived", site, study, *(part for member in members for part in member))
-
-
-def strictest(priorities: Iterable[str]) -> str:
-    """`stat` before `unknown` before `routine`: a chunk is read as its most urgent member."""
-    return min(priorities, key=("stat", "unknown", "routine").index)
-
-
-def _reference(row: ReceivedInstanceRow) -> ReceivedInstance:
-    return ReceivedInstance(
-        series=row.series or "",
-        instance=row.instance,
-        bucket=row.bucket or RAW,
-        object_key=row.object_key or "",
-        size=row.size or 0,
-        raw_digest=row.raw_digest,
-        sop_class_uid=row.sop_class_uid or "",
-        transfer_syntax_uid=row.transfer_syntax_uid or "",
-    )

@@ -63,11 +63,11 @@ class DeadLetters:
     ) -> tuple[str, DeadLetter]:
         """Store the record and return its dead letter with its topic, for publication together with other outputs.
 
-        Doing it again gives the same object key and the same event id. `site` counts where the record names none that is
-        configured.
+        Doing it again gives the same object key and the same event id. `site` counts where the record itself names none; a site
+        that is not configured is not repeated.
         """
         origin = self._origin(record)
-        site = origin.site if origin else site or UNKNOWN_SITE
+        site = origin.site if origin else site if site in self._sites else UNKNOWN_SITE
         study = _study(record, origin)
         place = (consumer, record.topic, f"{record.partition}-{record.offset}", study)
         key = "/".join((site, "dead-letters", *filter(None, place)))

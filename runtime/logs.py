@@ -29,7 +29,7 @@ ALLOWED_KEYS = frozenset(
     }
 )  # fmt: skip
 """Keys that may appear in a line. None of them is meant for anything a sender or a person wrote."""
-TAME = re.compile(r"[A-Za-z0-9_.,:;/@+=()\[\]<>#%'\" \-]{0,200}")
+TAME = re.compile(r"[A-Za-z0-9_.,:;/@+=()\[\]<>#%'\" \-]{0,500}")
 """Text that may appear: the alphabet of topics, pseudonyms, addresses and our own sentences; no `^` as in names, no line ends."""
 WITHHELD = "(withheld)"
 """Stands where a text was not tame."""

@@ -24,11 +24,7 @@ Name = Literal[
     "radstream_quarantined_total",
     "radstream_request_seconds",
     "radstream_requests_refused_total",
-    "radstream_effects_total",
-    "radstream_deliveries_total",
-    "radstream_delivery_failures_total",
     "radstream_inference_seconds",
-    "radstream_inference_batch_items",
 ]
 """Every metric there is."""
 
@@ -72,14 +68,8 @@ METRICS: dict[Name, Meaning] = {
     "radstream_requests_refused_total": Meaning(
         "counter", "requests", "HTTP requests denied or not understood"
     ),
-    "radstream_effects_total": Meaning("counter", "events", "Events written to their destination by a sink"),
-    "radstream_deliveries_total": Meaning("counter", "deliveries", "Alerts a receiver confirmed"),
-    "radstream_delivery_failures_total": Meaning(
-        "counter", "attempts", "Attempts a receiver did not confirm"
-    ),
-    "radstream_inference_seconds": Meaning("histogram", "seconds", "One request to the model server"),
-    "radstream_inference_batch_items": Meaning(
-        "histogram", "images", "Images in one request to the model server"
+    "radstream_inference_seconds": Meaning(
+        "histogram", "seconds", "One image through a model, waiting for its batch included"
     ),
 }
 """Kind, unit and meaning by name."""

@@ -132,7 +132,11 @@ class Context:
         """Run one item through a model."""
         if self._bench.inference is None:
             raise StopError("the step infers but does not declare it")
-        return await self._bench.inference.infer(model, tensors, priority)
+        started = self.clock.monotonic()
+        outputs = await self._bench.inference.infer(model, tensors, priority)
+        seconds = self.clock.monotonic() - started
+        self._bench.connections.metrics.observe("radstream_inference_seconds", seconds)
+        return outputs
 
     def audits(self, cause: Event | DeadlineReached) -> list[tuple[str, Event]]:
         """One audit event per action and purpose; the same input gives the same ids."""

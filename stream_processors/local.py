@@ -16,7 +16,7 @@ from runtime.errors import RetryError
 from runtime.ports import Consumer, Partition, Record
 from runtime.prepare import require_topics
 from runtime.process import Stop
-from schemas.codec import decode
+from schemas.codec import UndecodableError, decode
 from schemas.events import Event
 from schemas.rows import DeadlineRow
 from schemas.topics import dead_letter_topic
@@ -149,6 +149,13 @@ async def _until_asked(runner: _Runner, stop: Stop) -> None:
 
 def surroundings(connections: Connections, name: str, bench: Workbench, deadlines: Deadlines) -> Surroundings:
     """What the binder reaches for, out of a process's connections."""
+    sites = frozenset(site.name for site in connections.settings.sites)
+
+    def understood(value: bytes | None) -> Event:
+        event = decode(value, connections.registry)
+        if event.envelope.site not in sites:
+            raise UndecodableError("unknown-site")
+        return event
 
     def dead_letter(record: Record, site: str, error: BaseException, attempts: int) -> tuple[str, Event]:
         return connections.dead_letters.stored(
@@ -161,7 +168,7 @@ def surroundings(connections: Connections, name: str, bench: Workbench, deadline
             await bench.inference.probe()
 
     return Surroundings(
-        decode=lambda value: decode(value, connections.registry),
+        decode=understood,
         publish=connections.publisher.publish,
         dead_letter=dead_letter,
         write_deadline=deadlines.write,

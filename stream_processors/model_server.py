@@ -25,7 +25,7 @@ from inference.client import TritonClient, watch
 from inference.in_process import InProcess
 from inference.spec import ModelSpec
 from runtime import logs
-from runtime.errors import DeadLetterError, RetryError
+from runtime.errors import DeadLetterError, OutageError, RetryError
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ModelServer:
         Raises
         ------
         RetryError
-            The server does not answer, or is ill.
+            The server is ill, or too slow; OutageError when it accepts no requests at all.
         DeadLetterError
             `unknown-model`, or `refused-by-model`.
         """
@@ -59,7 +59,8 @@ class ModelServer:
         try:
             return await self.batcher.submit(spec, tensors, priority)
         except InferenceUnavailableError as error:
-            raise RetryError("the model server does not answer") from error
+            away = RetryError if await self.backend.ready() else OutageError
+            raise away("the model server does not answer") from error
         except InferenceRejectedError as error:
             raise DeadLetterError("refused-by-model") from error
 

@@ -27,6 +27,7 @@ from inference.server import (
     TritonServer,
     find_server,
     free_ports,
+    remove_leftovers,
     shared_memory_prefix,
 )
 
@@ -203,6 +204,8 @@ def test_the_launcher_takes_its_server_along(environment, installation, reposito
 
     assert status == (0 if number == signal.SIGTERM else -number)
     wait_until_gone((server,))
+    remove_leftovers(repository)
+    assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
 
 
 def wait_for_child(launcher):

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from runtime.kafka import KafkaLog
 from runtime.objects import S3Objects
-from runtime.settings import CassandraSettings, S3Settings
+from runtime.registry import ConfluentRegistry
+from runtime.settings import CassandraSettings, KafkaSettings, RegistrySettings, S3Settings
 from runtime.tables import CassandraTables
+
+
+def log(settings: str) -> KafkaLog:
+    return KafkaLog(KafkaSettings.model_validate_json(settings))
+
+
+def registry(settings: str) -> ConfluentRegistry:
+    return ConfluentRegistry(RegistrySettings.model_validate_json(settings))
 
 
 def tables(settings: str) -> CassandraTables:

@@ -9,7 +9,7 @@ import pytest
 
 from producers import ingest
 from producers.incoming import day as day_of
-from producers.ingest import Delivery, Outcome, chunk_id, strictest
+from producers.ingest import Delivery, Outcome
 from runtime import faults
 from runtime.buckets import QUARANTINE, RAW
 from runtime.connections import Connections
@@ -137,6 +137,20 @@ def test_a_duplicate_is_acknowledged_without_a_second_event_or_object(connection
     assert [each.status for each in send(connections, [part])] == ["duplicate"]
     assert len(received(connections)) == 1
     assert objects(connections) == before
+
+
+def test_a_duplicate_whose_stored_object_has_vanished_takes_its_place(connections):
+    parts = [dicom(STUDY, side=side) for side in (8, 12)]
+    send(connections, parts)
+    [first] = received(connections)
+    connections.objects.delete(RAW, first.instances[0].object_key)
+    assert sorted(each.status for each in send(connections, parts)) == ["duplicate", "stored"]
+    again = received(connections)[-1]
+    assert again.envelope.event_id == first.envelope.event_id
+    assert {each.object_key for each in again.instances} == set(objects(connections))
+    assert len(objects(connections)) == 2
+    assert all(row.published_at for row in rows(connections, "north", STUDY))
+    assert [each.status for each in send(connections, parts)] == ["duplicate"] * 2
 
 
 def test_the_same_part_twice_in_one_delivery_is_one_instance(connections):
@@ -304,23 +318,6 @@ def test_deliveries_of_several_threads_at_once_lose_and_double_nothing(connectio
     assert len(objects(connections)) == 6
     assert {row.object_key for row in rows(connections, "north", STUDY)} == set(objects(connections))
     assert all(row.published_at for row in rows(connections, "north", STUDY))
-
-
-@pytest.mark.parametrize(
-    ("priorities", "expected"),
-    [(["routine", "stat"], "stat"), (["routine", "unknown"], "unknown"), (["routine"], "routine")],
-)
-def test_a_chunk_is_as_urgent_as_its_most_urgent_member(priorities, expected):
-    assert strictest(priorities) == expected
-
-
-def test_a_chunks_id_depends_on_its_members_and_not_on_their_order():
-    one, two = (
-        ReceivedInstanceRow(site="s", study="t", instance=name, raw_digest="d") for name in ("a", "b")
-    )
-    assert chunk_id("s", "t", [one, two]) == chunk_id("s", "t", [two, one])
-    assert len({chunk_id("s", "t", members) for members in ([one], [two], [one, two])}) == 3
-    assert chunk_id("s", "t", [one]) != chunk_id("z", "t", [one])
 
 
 def test_outcomes_show_no_identity():

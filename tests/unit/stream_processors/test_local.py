@@ -109,6 +109,21 @@ async def test_what_cannot_be_handled_goes_to_the_dead_letters_and_the_rest_goes
     made.close()
 
 
+async def test_an_event_of_a_site_nobody_configured_is_kept_apart_and_its_site_not_repeated(
+    tmp_path: Path,
+) -> None:
+    step = Step(summary="", reads=(SOURCE,), emits=(), run=echo)
+    made = connections(tmp_path, "strict")
+    made.publisher.publish([(SOURCE, received(1, "event 1", site="DOE^JANE"))])
+    async with running(made, "strict", step):
+        await until(lambda: committed(made, "strict") == 1)
+    (letter,) = read(made, dead_letter_topic("strict"))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.envelope.site) == ("unknown-site", "unknown")
+    assert "JANE" not in letter.object_key + made.metrics.exposition().decode()
+    made.close()
+
+
 async def test_a_deadline_comes_back_when_it_is_due_with_the_correlation_of_its_cause(tmp_path: Path) -> None:
     came: list[tuple[DeadlineReached, str, str]] = []
 

@@ -13,7 +13,7 @@ from inference.batching import Batcher
 from inference.golden import golden_image
 from inference.models.cxr_demo import SPEC
 from inference.spec import ModelSpec
-from runtime.errors import DeadLetterError, RetryError
+from runtime.errors import DeadLetterError, OutageError, RetryError
 from stream_processors.model_server import ModelServer, model_server, model_specs
 
 IMAGE = golden_image(SPEC.inputs[0].dims[-1]).astype(SPEC.inputs[0].dtype)
@@ -59,7 +59,7 @@ async def test_without_a_server_the_models_run_in_the_process_and_say_so() -> No
 
 @pytest.mark.parametrize(
     ("error", "decision"),
-    [(InferenceUnavailableError("away"), RetryError), (InferenceRejectedError("no"), DeadLetterError)],
+    [(InferenceUnavailableError("away"), OutageError), (InferenceRejectedError("no"), DeadLetterError)],
 )
 async def test_a_servers_failures_become_decisions(error: Exception, decision: type[Exception]) -> None:
     async with failing(error) as server:

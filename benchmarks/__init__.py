@@ -1,0 +1,1 @@
+"""Radstream against named peers and limits, side by side in one run."""

@@ -1,0 +1,146 @@
+"""From the last byte of a chest X-ray to the page in the receiver's hands.
+
+One study at a time, as an idle hospital would see it, then several at once. The limit is what the model itself costs for the
+same image in one process without any of the system: decode, preprocess, run.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import onnxruntime
+from pydicom.uid import generate_uid
+
+from benchmarks.system import System
+from cli import stow_client
+from inference.models import cxr_demo
+from inference.training.phantoms import SyntheticIdentity, generate, to_dicom
+
+STUDIES = 30
+"""Studies measured one after the other."""
+AT_ONCE = 16
+"""Studies sent at the same moment."""
+TIMEOUT_S = 60.0
+"""Seconds to wait for a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from last byte to page, and of the model alone."""
+
+    alone_p50: float
+    alone_p95: float
+    burst_p50: float
+    burst_p95: float
+    model_p50: float
+
+
+class Pager:
+    """A webhook receiver that notes when each study was paged."""
+
+    def __init__(self) -> None:
+        self.paged: dict[str, float] = {}
+        self._arrived = threading.Condition()
+        pager = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                at = time.perf_counter()
+                study = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["study"]
+                with pager._arrived:
+                    pager.paged.setdefault(study, at)
+                    pager._arrived.notify_all()
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        """Where to deliver."""
+        return f"http://127.0.0.1:{self.server.server_address[1]}/"
+
+    def wait(self, study: str) -> float:
+        """Moment at which the study was paged (perf_counter seconds)."""
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: study in self.paged, TIMEOUT_S):
+                raise RuntimeError("a critical study was never paged")
+            return self.paged[study]
+
+
+def xray(seed: int, *findings: str) -> tuple[str, bytes]:
+    """A generated chest X-ray with UIDs of its own."""
+    identity = SyntheticIdentity("Bench^Mark", f"B{seed}", f"B{seed}", "19600101", "F", datetime.now(UTC))
+    study_uid, series_uid, sop_uid = (str(generate_uid(prefix=None)) for _ in range(3))
+    phantom = generate(seed, findings=frozenset(findings))
+    return study_uid, to_dicom(phantom, identity, study_uid=study_uid, series_uid=series_uid, sop_uid=sop_uid)
+
+
+def last_byte(system: System, data: bytes) -> float:
+    """Send one file; moment at which its last byte left (perf_counter seconds)."""
+    sent = [0.0]
+
+    def noting() -> Iterator[bytes]:
+        yield data
+        sent[0] = time.perf_counter()
+
+    with httpx.Client(trust_env=False) as client:
+        answer = stow_client.store(client, system.stow, system.tokens["north"], noting())
+    if not answer.accepted:
+        raise RuntimeError(f"the gateway answered {answer.status}")
+    return sent[0]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Value below which that share of the values lies."""
+    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
+
+
+def model_alone(images: Sequence[bytes]) -> float:
+    """Median seconds of decode, preprocess and one inference on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        cxr_demo.SPEC.weights(), options, providers=["CPUExecutionProvider"]
+    )
+    times = []
+    for data in images:
+        began = time.perf_counter()
+        session.run(None, {cxr_demo.SPEC.inputs[0].name: cxr_demo.preprocess(data).tensor[None]})
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def measure(system: System, pager: Pager) -> Latency:
+    """Measure one at a time, then a burst, then the model alone."""
+    images = [xray(920_000 + number, "pneumothorax") for number in range(STUDIES + AT_ONCE)]
+    alone = []
+    for study_uid, data in images[:STUDIES]:
+        left = last_byte(system, data)
+        alone.append(pager.wait(system.study_key("north", study_uid)) - left)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        moments = list(pool.map(lambda image: last_byte(system, image[1]), images[STUDIES:]))
+    burst = [
+        pager.wait(system.study_key("north", study_uid)) - left
+        for (study_uid, _), left in zip(images[STUDIES:], moments, strict=True)
+    ]
+    return Latency(
+        statistics.median(alone),
+        percentile(alone, 0.95),
+        statistics.median(burst),
+        percentile(burst, 0.95),
+        model_alone([data for _, data in images[:STUDIES]]),
+    )

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inference import server
+from inference.server import TritonAbsent, TritonInstallation, find_server, main, remove_leftovers
+
+
+def environment(folder, *, version="3.11", library=True, stub="3.11", binary=True):
+    """A folder that looks like the server's environment: its Python answers what it is told to."""
+    python = folder / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    told = f'["{version}", "{folder}/lib", "{folder}/base", "{folder}/site"]'
+    python.write_text(f"#!/bin/sh\necho '{told}'\n")
+    python.chmod(0o755)
+    triton = folder / "site" / "pytriton" / "tritonserver"
+    (triton / "bin").mkdir(parents=True)
+    if binary:
+        (triton / "bin" / "tritonserver").touch()
+    place = triton / "python_backend_stubs" / stub
+    place.mkdir(parents=True)
+    (place / "triton_python_backend_stub").touch()
+    (folder / "base" / "lib").mkdir(parents=True)
+    if library:
+        (folder / "base" / "lib" / f"libpython{version}.so.1.0").touch()
+    return folder / "env"
+
+
+def test_a_whole_environment_is_found_with_its_library(tmp_path):
+    found = find_server(environment(tmp_path))
+
+    assert isinstance(found, TritonInstallation)
+    assert (found.python_version, found.library_folder) == ("3.11", tmp_path / "base" / "lib")
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"),
+    [
+        ({"binary": False}, "nvidia-pytriton"),
+        ({"version": "3.14"}, "no model process for Python 3.14"),
+        ({"library": False}, "install libpython3.11"),
+    ],
+)
+def test_what_an_environment_lacks_is_said(tmp_path, lacks, said):
+    found = find_server(environment(tmp_path, **lacks))
+
+    assert isinstance(found, TritonAbsent)
+    assert said in found.reason
+
+
+def test_no_environment_is_no_error(tmp_path):
+    found = find_server(tmp_path / "nowhere")
+
+    assert isinstance(found, TritonAbsent)
+    assert "no virtual environment" in found.reason
+
+
+def test_a_python_that_does_not_run_is_said(tmp_path):
+    folder = environment(tmp_path)
+    (folder / "bin" / "python").write_text("#!/bin/sh\nexit 3\n")
+
+    found = find_server(folder)
+
+    assert isinstance(found, TritonAbsent)
+    assert "does not run" in found.reason
+
+
+def test_the_launcher_says_why_it_cannot_start(tmp_path, capsys):
+    ports = ["--grpc-port", "1", "--http-port", "2", "--metrics-port", "3"]
+
+    status = main(["--environment", str(tmp_path / "nowhere"), "--repository", str(tmp_path), *ports])
+
+    assert status == 2
+    assert "no virtual environment" in capsys.readouterr().err
+
+
+def test_only_shared_memory_of_the_dead_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "SHARED_MEMORY", tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mine = server.shared_memory_prefix(tmp_path / "models")
+    other = server.shared_memory_prefix(tmp_path / "other").replace(str(os.getpid()), str(dead.pid))
+    regions = [mine + "a", mine.replace(str(os.getpid()), str(dead.pid)) + "b", other + "c", "somebody-elses"]
+    for region in regions:
+        Path(tmp_path, region).touch()
+
+    assert remove_leftovers(tmp_path / "models") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([regions[0], *regions[2:]])
+    assert remove_leftovers(tmp_path / "models", owner=os.getpid()) == 1
