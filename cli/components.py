@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 from dataclasses import dataclass, field
 
-import sinks
-import sinks.notifiers
-import stream_processors.steps
 from deploy.local.servers import NAMES
 from runtime.settings import Settings
-from stream_processors import catalogue
+from sinks import catalogue as sinks
+from stream_processors import catalogue as processors
 
-NOT_SINKS = frozenset({"__main__", "sink", "runner", "notifier"})
-"""Files in `sinks/` that are no destination."""
 SERVERS_FOLDER = "servers"
 """Folder of the engines' data and logs, under the run's data."""
 SERVER = "server-"
@@ -62,26 +56,15 @@ class Component:
         return [sys.executable, *self.command]
 
 
-def steps() -> list[str]:
-    """Names of all steps."""
-    return sorted(info.name for info in pkgutil.iter_modules(stream_processors.steps.__path__))
-
-
-def destinations() -> list[str]:
-    """Names of all sinks."""
-    names = (info.name for info in pkgutil.iter_modules(sinks.__path__) if not info.ispkg)
-    return sorted(name for name in names if name not in NOT_SINKS)
-
-
-def channels() -> list[str]:
-    """Names of all notifiers."""
-    names = (info.name for info in pkgutil.iter_modules(sinks.notifiers.__path__))
-    return sorted(name for name in names if name not in NOT_SINKS)
-
-
 def consumers() -> list[str]:
     """Names of all processes that read topics; each has a dead-letter topic."""
-    return [*steps(), *destinations(), *channels()]
+    return [*processors.names(), *sinks.destinations(), *sinks.channels()]
+
+
+def reads(consumer: str) -> tuple[str, ...]:
+    """Topics that a consumer declares to read."""
+    known = processors.load(consumer) if consumer in processors.names() else sinks.load(consumer)
+    return known.reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +116,9 @@ def components(settings: Settings, plan: Plan) -> list[Component]:
             )
         )
     found.append(Component("stow", ("-m", "producers", "stow")))
-    readers = [Component(name, ("-m", "stream_processors", name)) for name in steps()]
-    readers += [Component(name, ("-m", "sinks", name)) for name in destinations()]
-    readers += [Component(name, ("-m", "sinks", "notify", name)) for name in channels()]
+    readers = [Component(name, ("-m", "stream_processors", name)) for name in processors.names()]
+    readers += [Component(name, ("-m", "sinks", name)) for name in sinks.destinations()]
+    readers += [Component(name, ("-m", "sinks", "notify", name)) for name in sinks.channels()]
     for reader in readers:
         found += workers(reader, plan.workers.get(reader.name, 1))
     found.append(Component("portal", ("-m", "portal_api")))
@@ -157,12 +140,3 @@ def _servers(settings: Settings) -> list[Component]:
         Component(f"{SERVER}{name}", ("-m", "deploy.local", "serve", name, folder), reports=False)
         for name in NAMES
     ]
-
-
-def topics_of(component: str) -> tuple[str, ...]:
-    """Topics that a step, a sink or a notifier reads."""
-    if component in steps():
-        return catalogue.load(component).reads
-    package = sinks.notifiers if component in channels() else sinks
-    spec = importlib.import_module(f"{package.__name__}.{component}").SPEC
-    return tuple(spec.reads)

@@ -96,6 +96,14 @@ def _wait_for_servers(run: Run, settings: Settings) -> None:
         time.sleep(servers.LOOK_S)
 
 
+def ill_servers(run: Run) -> set[str]:
+    """Names of the engines' processes that do not answer; empty where the run has none of its own."""
+    if not read_plan(run).servers:
+        return set()
+    every = servers.servers(existing(run.data / SERVERS_FOLDER))
+    return {f"{SERVER}{name}" for name, server in every.items() if not server.is_ready()}
+
+
 def address_of(run: Run, component: str) -> str | None:
     """Health address of a process, or None while it has none."""
     try:

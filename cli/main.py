@@ -17,7 +17,9 @@ from rich.console import Console
 from cli import display, launch, runs
 from cli.components import Plan, consumers
 from cli.demo import demonstrate
+from cli.orphans import orphans
 from cli.plan import read_plan, write_plan
+from cli.reconcile import GRACE_S, Extent
 from cli.reconcile import reconcile as compare
 from cli.runs import Run
 from cli.status import processes
@@ -214,10 +216,14 @@ def token(
     if role not in ROLES:
         raise _fail(f"no such role; choose one of {', '.join(ROLES)}")
     run = _chosen(run_name)
-    os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
-    if site not in {known.name for known in load_settings().sites}:
-        raise _fail("this run has no such site")
-    sys.stdout.write(runs.token(run, site, role, user) + "\n")
+    connections = _connected(run)
+    try:
+        if site not in {known.name for known in connections.settings.sites}:
+            raise _fail("this run has no such site")
+        made = runs.audited_token(run, connections, site, role, user)
+    finally:
+        connections.close()
+    sys.stdout.write(made + "\n")
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -252,15 +258,33 @@ def trace(
 @app.command()
 def reconcile(
     days: Annotated[int, typer.Option(help="How many days back, today included.")] = 2,
+    grace: Annotated[
+        float, typer.Option(help="Seconds after receipt within which something missing counts as pending.")
+    ] = GRACE_S,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every raw object whole and compare its digest; slower.")
+    ] = False,
+    left_over: Annotated[
+        bool,
+        typer.Option(
+            "--orphans",
+            help="List raw objects older than a day that no sender was told of, and nothing else.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     run_name: RunOption = "",
 ) -> None:
     """Compare what senders were told with objects, topics, tables and alerts; exit status 1 if anything is lost or doubled."""
     connections = _connected(_chosen(run_name))
+    if left_over:
+        _show_orphans(connections, as_json)
+        return
     today = datetime.now(UTC).date()
     wanted = [(today - timedelta(days=back)).isoformat() for back in range(days)]
     try:
-        report = compare(connections, [site.name for site in connections.settings.sites], wanted)
+        report = compare(
+            connections, [site.name for site in connections.settings.sites], Extent(wanted, grace, verify)
+        )
     finally:
         connections.close()
     if as_json:
@@ -269,6 +293,17 @@ def reconcile(
         display.reconciliation(console, report)
     if report.count("lost") or report.count("doubled"):
         raise typer.Exit(1)
+
+
+def _show_orphans(connections: Connections, as_json: bool) -> None:
+    try:
+        found = orphans(connections, [site.name for site in connections.settings.sites])
+    finally:
+        connections.close()
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(orphan) for orphan in found], indent=1) + "\n")
+    else:
+        display.orphans(console, found)
 
 
 def main() -> None:

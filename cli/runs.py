@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import getpass
 import json
 import os
 import secrets
@@ -22,6 +23,7 @@ from typing import Literal
 from cli.components import SERVERS_FOLDER
 from deploy.local.place import new
 from deploy.local.settings import cluster_settings
+from runtime.connections import Connections
 from runtime.credentials import new_token
 from runtime.settings import (
     ENCODED,
@@ -34,6 +36,10 @@ from runtime.settings import (
     TritonSettings,
 )
 
+MADE = "token.made"
+"""Action of the audit event that a new token leaves."""
+TERMINAL_ROLE = "terminal"
+"""Role of whoever may run commands on this machine: the operating system let them, no token did."""
 Profile = Literal["embedded", "cluster"]
 
 SECRET_BYTES = 32
@@ -219,6 +225,13 @@ def _no_credentials_yet(run: Run) -> None:
 def token(run: Run, site: str, role: str, user: str) -> str:
     """Make a token; only its digest is kept."""
     return new_token(run.credentials, site, role, user)
+
+
+def audited_token(run: Run, connections: Connections, site: str, role: str, user: str) -> str:
+    """Make a token for a person at a terminal: that it was made, by whom and for which role, is on record first."""
+    actor = getpass.getuser()
+    connections.auditor.used(site, [], MADE, f"{role} token", actor=actor, actor_role=TERMINAL_ROLE)
+    return token(run, site, role, user)
 
 
 def stop(run: Run) -> bool:

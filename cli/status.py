@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from cli import launch
-from cli.components import consumers, topics_of
+from cli.components import consumers, reads
 from cli.runs import Run
 from runtime.ports import Log
 
@@ -43,11 +43,11 @@ class ProcessStatus:
 
 
 def lag_of(log: Log, group: str, topics: Sequence[str]) -> int:
-    """Records in its topics that a group has not acknowledged."""
+    """Records of the topics that a group has not acknowledged."""
     behind = 0
     for topic in topics:
-        committed, ends = log.committed(group, topic), log.end_offsets(topic)
-        behind += sum(end - committed.get(part, 0) for part, end in ends.items())
+        committed = log.committed(group, topic)
+        behind += sum(end - committed.get(part, 0) for part, end in log.end_offsets(topic).items())
     return behind
 
 
@@ -57,14 +57,14 @@ def processes(run: Run, log: Log) -> list[ProcessStatus]:
         state = json.loads(run.supervisor_file.read_text("utf-8"))["components"]
     except (OSError, ValueError, KeyError):
         return []
-    readers = set(consumers())
+    readers, ill = set(consumers()), launch.ill_servers(run)
     found = []
     with httpx.Client(trust_env=False) as client:
         for name, child in state.items():
             pid = child["pid"] or 0
-            ready = not child["reports"] or launch.is_ready(run, name, client)
+            ready = name not in ill and (not child["reports"] or launch.is_ready(run, name, client))
             condition = "down" if not pid else "ready" if ready else "not ready"
-            lag = lag_of(log, name, topics_of(name)) if name in readers else None
+            lag = lag_of(log, name, reads(name)) if name in readers else None
             address = launch.address_of(run, name) or ""
             found.append(ProcessStatus(name, pid, child["starts"], address, condition, lag))
     return found

@@ -5,13 +5,14 @@ It does what systemd, Compose or Kubernetes do elsewhere, and nothing more. Chil
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,14 @@ STABLE_S = 10.0
 """A process that lived so many seconds is healthy again: the wait starts from the beginning."""
 DRAIN_S = 15.0
 """Seconds a process may take to drain before it is killed."""
+PR_SET_PDEATHSIG = 1
+"""prctl(2): signal to a process when its parent dies."""
+RETENTION = Component("retention", ("-m", "runtime.retention"), reports=False)
+"""Removes what is older than its topic keeps, and ends."""
+DAY_S = 86_400.0
+"""Seconds between two runs of it: retention is given in hours, and a day late loses nothing."""
+SETTLED_S = 60.0
+"""Seconds after the start before its first run: the processes come first."""
 SERVER_STOP_S = 20.0
 """Seconds an engine may take to stop before it is killed: Cassandra takes 5, and nothing confirmed is lost either way."""
 TICK_S = 0.05
@@ -63,6 +72,16 @@ class Leaving:
 
 
 @dataclass(slots=True)
+class Chore:
+    """A process that is started every so often and ends by itself."""
+
+    component: Component
+    every_s: float
+    start_at: float
+    process: subprocess.Popen[bytes] | None = None
+
+
+@dataclass(slots=True)
 class Supervisor:
     """Keeps the processes of one run alive.
 
@@ -72,12 +91,15 @@ class Supervisor:
         The run folder.
     children
         What to keep alive.
+    chores
+        What to start now and then.
     leaving
         What the plan has no more.
     """
 
     run: Run
     children: list[Child] = field(default_factory=list)
+    chores: list[Chore] = field(default_factory=list)
     leaving: list[Leaving] = field(default_factory=list)
     stopping: bool = field(default=False)
     prepared: bool = field(default=False)
@@ -93,8 +115,18 @@ class Supervisor:
             self._see_off()
             if changed:
                 self._write_state()
+            for chore in self.chores:
+                self._see_to(chore)
             time.sleep(TICK_S)
         self._drain()
+
+    def _see_to(self, chore: Chore) -> None:
+        """Start the chore if it is due and the last one has ended."""
+        now = time.monotonic()
+        if now < chore.start_at or (chore.process is not None and chore.process.poll() is None):
+            return
+        chore.process = self._start(chore.component)
+        chore.start_at = now + chore.every_s
 
     def _follow_plan(self) -> bool:
         """Have as many processes as the plan wants now; whether that has changed."""
@@ -140,7 +172,6 @@ class Supervisor:
         logs.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {
             "RADSTREAM_SETTINGS": str(self.run.settings_file),
-            "RADSTREAM_PARENT_DEATH": "1",
             "OMP_NUM_THREADS": "1",
             INSTANCE_VARIABLE: component.instance,
         }
@@ -152,6 +183,7 @@ class Supervisor:
                 stderr=log,
                 env=environment,
                 start_new_session=True,
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
             )
 
     def _write_state(self) -> None:
@@ -174,10 +206,28 @@ class Supervisor:
     def _drain(self) -> None:
         """Stop ours, so that what is in flight still arrives, then the engines, those that need others first."""
         ours = [child.process for child in self.children if child.process and not child.component.is_server]
+        ours += [chore.process for chore in self.chores if chore.process]
         engines = [child.process for child in self.children if child.process and child.component.is_server]
         stop([*ours, *(each.process for each in self.leaving)], DRAIN_S)
         stop(engines[::-1], SERVER_STOP_S)
         self.run.supervisor_file.unlink(missing_ok=True)
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """What a child runs before its program: it gets SIGTERM when the supervisor dies, even by SIGKILL.
+
+    The program itself could ask for that only once it runs, and not every program here does.
+    """
+    if not sys.platform.startswith("linux"):
+        return lambda: None
+    libc = ctypes.CDLL(None)  # loaded before the fork
+
+    def prepare() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died between the fork and the call
+            os._exit(1)
+
+    return prepare
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]], patience_s: float) -> None:
@@ -198,7 +248,7 @@ def main(arguments: list[str]) -> int:
     """Supervise the run in the folder named first, by its plan."""
     run = Run(Path(arguments[0]))
     os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
-    supervisor = Supervisor(run)
+    supervisor = Supervisor(run, chores=[Chore(RETENTION, DAY_S, time.monotonic() + SETTLED_S)])
 
     def end(*_: object) -> None:
         supervisor.stopping = True
