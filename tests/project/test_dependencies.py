@@ -31,6 +31,8 @@ def imported() -> set[str]:
                     names |= {alias.name.split(".")[0] for alias in node.names}
                 case ast.ImportFrom(module=str(module), level=0):
                     names.add(module.split(".")[0])
+                case _:
+                    continue
     return names - set(PACKAGES) - sys.stdlib_module_names - OF_ANOTHER_ENVIRONMENT.keys()
 
 
