@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 PREPARE := sh deploy/local/prepare.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check bench test-training lock clean browser
+.PHONY: help setup demo up down test check bench test-training lock clean browser tools
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -30,10 +30,14 @@ setup: $(VENV)/.product $(TRITON)/.ready ## the product's environment and the Tr
 demo: setup ## studies from files to a worklist in the browser; stays up until `make down`
 	$(BIN)/radstream demo $(ARGS)
 
+up: setup tools ## Kafka, registry, Cassandra, S3 and Triton on this machine, and Radstream on them; stays up until `make down`
+	$(BIN)/python -m deploy.local resolve
+	$(BIN)/radstream up --profile cluster $(ARGS)
+
 down: ## stop everything that this checkout started
 	@if [ -x $(BIN)/radstream ]; then $(BIN)/radstream down $(ARGS); else echo "Nothing was started from here."; fi
 
-test: $(VENV)/.tests $(TRITON)/.ready browser ## every test
+test: $(VENV)/.tests $(TRITON)/.ready browser tools ## every test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 check: $(VENV)/.tests ## ruff, mypy and the import contracts
@@ -89,3 +93,6 @@ $(TRAINING)/.ready: requirements/training.txt | $(VENV)/.installer
 
 browser: $(VENV)/.tests
 	@$(PREPARE) browser $(BIN)/python
+
+tools:
+	@$(PREPARE) servers

@@ -4,6 +4,7 @@
 #   prepare.sh python PYTHON    prints a Python that can make the product's environment
 #   prepare.sh triton PYTHON    prints a Python that Triton's stub can embed, or nothing (inference then runs in-process)
 #   prepare.sh browser PYTHON   makes sure that the tests find Chromium
+#   prepare.sh servers          makes sure that Java, Maven and Go are there: they fetch and run the servers
 #
 # Packages are installed on Debian and Ubuntu as root only, each named first. Answers go to stdout, all that is said to stderr.
 set -eu
@@ -129,12 +130,42 @@ PYTHON
     say "The portal's browser tests need Chromium: install it, or run: $1 -m playwright install chromium"
 }
 
+# Is there a Java that Kafka 4 runs on?
+has_java() {
+    java=java
+    [ -z "${JAVA_HOME-}" ] || java=$JAVA_HOME/bin/java
+    version=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p') || return 1
+    [ "${version:-0}" -ge 17 ]
+}
+
+# Is there a Go that fetches the newer toolchain which a module asks for?
+has_go() {
+    version=$(go version 2>/dev/null | sed -n 's/.*go1\.\([0-9]*\).*/\1/p')
+    [ "${version:-0}" -ge 21 ]
+}
+
+prepare_servers() {
+    if ! has_java; then
+        # Java 17 is what Cassandra 5 is tested on; a distribution without it has a newer one.
+        if ! can_install || ! { install openjdk-17-jdk-headless || install default-jdk-headless; } || ! has_java; then
+            say "The servers need Java 17 (Debian, Ubuntu: apt-get install openjdk-17-jdk-headless)."
+        fi
+    fi
+    if ! command -v mvn >/dev/null && { ! can_install || ! install maven; }; then
+        say "Maven fetches the servers (Debian, Ubuntu: apt-get install maven)."
+    fi
+    if ! has_go && { ! can_install || ! install golang || ! has_go; }; then
+        say "Go 1.21 or newer builds the S3 server; this machine has none. See https://go.dev/doc/install"
+    fi
+}
+
 case "${1-}" in
     python) prepare_python "$2" ;;
     triton) prepare_triton "$2" ;;
     browser) prepare_browser "$2" ;;
+    servers) prepare_servers ;;
     *)
-        say "usage: prepare.sh python|triton|browser PYTHON"
+        say "usage: prepare.sh python|triton|browser PYTHON, or prepare.sh servers"
         exit 2
         ;;
 esac

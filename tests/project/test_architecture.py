@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.repository import PACKAGES, ROOT, committed_files, product_trees, pyproject
 
-OTHER_FOLDERS = {".ci", "benchmarks", "deploy", "docs", "requirements", "tests"}
+OTHER_FOLDERS = {".ci", "benchmarks", "docs", "requirements", "tests"}
 
 CLIENTS = {
     "boto3": {"runtime/objects.py"},

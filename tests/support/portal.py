@@ -188,7 +188,9 @@ def seed_case(system: System, case: Case) -> None:
         ),
         at=received,
     )
-    status = {"not-analysed": "not-analysed", "undetermined": "undetermined", None: None}.get(case.urgency, "analysed")
+    status = {"not-analysed": "not-analysed", "undetermined": "undetermined", None: None}.get(
+        case.urgency, "analysed"
+    )
     analysed = status == "analysed"
     top = case.findings[0] if case.findings and case.urgency in ("critical", "high") else None
     system.put(
@@ -219,7 +221,11 @@ def seed_case(system: System, case: Case) -> None:
 
 
 def _seed_findings(system: System, case: Case) -> None:
-    codes = {"pneumothorax": ("36118008", "SCT"), "effusion": ("60046008", "SCT"), "nodule": ("27925004", "SCT")}
+    codes = {
+        "pneumothorax": ("36118008", "SCT"),
+        "effusion": ("60046008", "SCT"),
+        "nodule": ("27925004", "SCT"),
+    }
     meanings = {"effusion": "Pleural effusion", "consolidation": "Consolidation of lung"}
     for name, probability, box in case.findings:
         value, scheme = codes.get(name, (name, "99RADSTREAM"))
@@ -309,7 +315,9 @@ def seed_alert(system: System, case: Case, *, delivered: bool = True) -> str:
     """Raise an alert of a case through the step that decides alerts; returns its id."""
     connections, now = system.connections, system.connections.clock.now()
     name, probability, _ = case.findings[0]
-    envelope = connections.publisher.envelope(case.site, case.study, f"score-{case.number}", correlation_id="c")
+    envelope = connections.publisher.envelope(
+        case.site, case.study, f"score-{case.number}", correlation_id="c"
+    )
     score = RiskScored(
         envelope=envelope, revision=1, received_at=now - int(case.minutes * MINUTE), ordered_priority=case.ordered,
         result_id="r", urgency="critical", weight=40.0, finding=name, probability=probability, rule=case.rule,
@@ -414,4 +422,6 @@ class Steps:
             if row is not None and state.status == "signed":
                 tables.delete(WorklistItemRow, at=now, site=site, shard=shard(study), study=study)
             elif row is not None:
-                tables.write(replace(row, claimed_by=state.claimed_by or None), at=now, columns=["claimed_by"])
+                tables.write(
+                    replace(row, claimed_by=state.claimed_by or None), at=now, columns=["claimed_by"]
+                )
