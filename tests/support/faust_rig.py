@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +25,14 @@ from runtime.settings import SETTINGS_VARIABLE, ClusterSettings, Settings
 from schemas.codec import decode
 from schemas.events import AuditEvent, DeadLetter, Event
 from schemas.identifiers import PseudonymKey
+from schemas.partitioning import partition_of
 from schemas.topics import dead_letter_topic
 from tests.support.faust_worker import SINK, SOURCE, engines
-from tests.support.installation import received, settings
+from tests.support.installation import received, settings, study
+from tests.support.stock_worker import SUBJECT
 
+OURS, STOCK = "tests.support.faust_worker", "tests.support.stock_worker"
+"""Modules of the workers: the product's binding, and Faust's own idiom."""
 PATIENCE_S = 60.0
 """Seconds after which something that shall happen counts as not happening."""
 SESSION_MS = 6_000
@@ -41,7 +46,6 @@ class Rig:
     folder: Path
     settings: Settings
     made: Connections
-    module: str = "tests.support.faust_worker"
     starts: dict[str, dict[int, int]] = field(default_factory=dict)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -55,12 +59,27 @@ class Rig:
         """The step's dead-letter topic."""
         return dead_letter_topic(self.name)
 
-    def send(self, *ids: str, studies: int = 12) -> None:
+    def send(self, *ids: str, studies: Sequence[int] = range(12)) -> None:
         """Write instances, each under the study that its place says."""
-        self.made.publisher.publish([(SOURCE, received(n % studies, each)) for n, each in enumerate(ids)])
+        self.made.publisher.publish(
+            [(SOURCE, received(studies[n % len(studies)], each)) for n, each in enumerate(ids)]
+        )
 
-    def start(self, instance: str = "0", module: str = "") -> subprocess.Popen[bytes]:
+    def neighbours(self, count: int) -> list[int]:
+        """Studies whose records share a partition."""
+        partitions = self.made.log.topics()[SOURCE]
+        numbers = (n for n in itertools.count() if partition_of(study(n).encode(), partitions) == 0)
+        return list(itertools.islice(numbers, count))
+
+    def start(self, instance: str = "0") -> subprocess.Popen[bytes]:
         """Start a worker; its log is `worker.log`."""
+        return self._started([OURS, self.name], instance)
+
+    def start_stock(self, way: str, instance: str = "0") -> subprocess.Popen[bytes]:
+        """Start a worker of the stock idiom."""
+        return self._started([STOCK, self.name, way], instance)
+
+    def _started(self, module: list[str], instance: str) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
             SETTINGS_VARIABLE: str(self.folder / "settings.toml"),
@@ -68,7 +87,7 @@ class Rig:
         }
         with (self.folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", module or self.module, self.name], env=environment, stderr=log
+                [sys.executable, "-m", *module], env=environment, stdout=log, stderr=log
             )
         self.workers.append(worker)
         return worker
@@ -100,6 +119,36 @@ class Rig:
         """Ids of the instances that were echoed."""
         return [each.subjects[0] for each in self.echoes()]
 
+    def stock_subjects(self) -> list[str]:
+        """Ids that the stock worker echoed."""
+        return [SUBJECT.findall(each.value or b"")[0].decode() for each in self.records(SINK)]
+
+    def touched(self) -> set[str]:
+        """Ids whose effect was made, published or not."""
+        return {info.key for info in self.made.objects.keys("results")}
+
+    def unfinished(self, ids: Sequence[str]) -> set[str]:
+        """Ids that were neither echoed nor given up."""
+        given_up = {(each.partition, each.offset) for each in self.letters()}
+        places = {
+            event.envelope.event_id
+            for record in self.records(SOURCE)
+            if (record.partition, record.offset) in given_up
+            for event in [decode(record.value, self.made.registry)]
+        }
+        return set(ids) - set(self.subjects()) - places
+
+    def members(self) -> int:
+        """Members that the broker counts in the group."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        return len(admin.describe_consumer_groups([self.name])[self.name].result(20).members)
+
+    @property
+    def bootstrap(self) -> str:
+        """Address of the broker."""
+        assert self.settings.cluster is not None
+        return self.settings.cluster.kafka.bootstrap
+
     def letters(self) -> list[DeadLetter]:
         """What the step gave up."""
         return [each for each in self.events(self.dead_letters) if isinstance(each, DeadLetter)]
@@ -122,10 +171,10 @@ class Rig:
         return (self.folder / "worker.log").read_text("utf-8", "replace")[-6000:]
 
     def in_order(self) -> bool:
-        """Whether first deliveries of each study came in the order of their ids."""
-        came: dict[str, list[str]] = {}
+        """Whether first deliveries of each study came in the order of the numbers in their ids."""
+        came: dict[str, list[int]] = {}
         for each in self.echoes():
-            came.setdefault(each.envelope.study, []).append(each.subjects[0])
+            came.setdefault(each.envelope.study, []).append(int(each.subjects[0].partition("-")[2]))
         return all(list(dict.fromkeys(each)) == sorted(set(each)) for each in came.values())
 
 

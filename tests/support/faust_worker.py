@@ -13,6 +13,7 @@ from pathlib import Path
 from runtime import connections as connecting
 from runtime import process
 from runtime.audit import audit_event
+from runtime.buckets import RESULTS
 from runtime.connections import Connections, Engines
 from runtime.embedded.objects import EmbeddedObjects
 from runtime.embedded.registry import EmbeddedRegistry
@@ -28,6 +29,12 @@ from stream_processors.step import Deadline, DeadlineReached, Output, Step, Step
 SOURCE, SINK = "instance.received.v1", "audit.v1"
 
 
+SLOW_S = 3.0
+"""Seconds of a slow event: enough for others to finish."""
+SIZES = {"large": 2_000_000, "sizable": 700_000}
+"""Bytes: more than any topic takes; more than a topic takes whose limit is low."""
+
+
 async def run(event: InstanceReceived | DeadlineReached, context: StepContext) -> AsyncIterator[Output]:
     """Echo an instance; what its event id begins with may ask for more."""
     if isinstance(event, DeadlineReached):
@@ -41,11 +48,12 @@ async def run(event: InstanceReceived | DeadlineReached, context: StepContext) -
     if subject.startswith("stop"):
         raise StopError("asked to")
     if subject.startswith("slow"):
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(SLOW_S)
     if subject.startswith("later"):
         now = context.clock.now()
         yield Deadline(site=event.envelope.site, study=event.envelope.study, name=subject, due_at=now + 500_000)
-    purpose = "x" * 2_000_000 if subject.startswith("large") else "test"
+    await context.io(context.objects.put, RESULTS, subject, b"effect")
+    purpose = "x" * SIZES.get(subject.partition("-")[0], 0) or "test"
     yield audit_event(context.envelope(event, "echo", subject), [subject], "echo", purpose, actor="echo")
 
 
