@@ -40,8 +40,8 @@ def triton_environment() -> tuple[Path | None, str]:
     return folder, ""
 
 
-def start(run: Run, settings: Settings, plan: Plan) -> None:
-    """Create topics, buckets and tables, then start the supervisor in a session of its own."""
+def start(run: Run, settings: Settings, plan: Plan) -> subprocess.Popen[bytes]:
+    """Create topics, buckets and tables, then start the supervisor, which is returned, in a session of its own."""
     os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
     connections = connect(settings, "cli")
     try:
@@ -55,7 +55,9 @@ def start(run: Run, settings: Settings, plan: Plan) -> None:
     logs = run.data / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / "supervisor.log").open("ab") as log:
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
 
 
 def address_of(run: Run, component: str) -> str | None:

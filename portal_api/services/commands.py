@@ -69,9 +69,11 @@ async def review(connections: Connections, person: Person, study: str, request: 
         actor_role=person.role,
     )
     command_id = await run_in_threadpool(publish)
-    outcome = await _outcome(connections, partial(storage.review_outcome, connections, person.site, command_id))
+    outcome = await _outcome(
+        connections, partial(storage.review_outcome, connections, person.site, command_id)
+    )
     row = await run_in_threadpool(studies.review, connections.tables, person.site, study)
-    return answer(command_id, outcome, review_view(row, person.user))
+    return answer(command_id, outcome, review_view(row, person.user, request.revision_seen))
 
 
 async def acknowledge(
@@ -91,7 +93,9 @@ async def acknowledge(
         actor_role=person.role,
     )
     command_id = await run_in_threadpool(publish)
-    outcome = await _outcome(connections, partial(storage.alert_outcome, connections, person.site, command_id))
+    outcome = await _outcome(
+        connections, partial(storage.alert_outcome, connections, person.site, command_id)
+    )
     return answer(command_id, outcome, None)
 
 
