@@ -10,14 +10,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import logging
-import os
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import faust
@@ -31,6 +27,7 @@ from runtime.audit import AUDIT_TOPIC
 from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
 from runtime.errors import RetryError, StopError
+from runtime.membership import only_member
 from runtime.ports import Partition, Record
 from runtime.prepare import require_topics
 from runtime.process import Stop
@@ -73,7 +70,7 @@ GIVE_UP_S = 5.0
 """Seconds the batch in work may take when partitions are taken away: the others wait meanwhile. After that they start over it."""
 LEAVE_S = 5.0
 """Seconds Faust gets to commit, to leave the group and to close."""
-LOUD = ("aiokafka", "faust", "mode")
+LOUD = ("aiokafka", "faust", "mode", "stream_processors.app")
 """Loggers that repeat a line 40 times a second while a broker is away."""
 
 
@@ -97,7 +94,7 @@ class _Consumer(driver.Consumer):
         self.ledger.hand_out(tp, record.offset, len(record.value or b""))
         return super()._to_message(tp, record)
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 Faust's
         active = active_partitions or set()
         roomy = {tp for tp in active if self.ledger.bytes_open(tp.topic) < BYTES_IN_FLIGHT}
         if not roomy:
@@ -105,19 +102,19 @@ class _Consumer(driver.Consumer):
             return {}
         return await super()._getmany(roomy, timeout if roomy == active else ROOM_S)
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+    def _filter_tps_with_pending_acks(self, _topics: Any = None) -> Iterator[TP]:
         return (TP(*where) for where in self.ledger.partitions())
 
     def _new_offset(self, tp: TP) -> int | None:
         return self.ledger.to_commit(tp)
 
-    def _should_commit(self, tp: TP, offset: int) -> bool:
+    def _should_commit(self, _tp: TP, _offset: int) -> bool:
         return True
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         done = await super()._commit_offsets(offsets, start_new_transaction)
         if done:
-            self.ledger.committed(offsets)
+            self.ledger.committed({(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
         return done
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -182,7 +179,8 @@ class _Runner:
 
         return carry
 
-    async def _on_assigned(self, _app: Any, assigned: Iterable[TP], **_: Any) -> None:
+    async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
+        assigned = arguments[-1]
         self.connections.metrics.count("radstream_rebalances_total")
         self._assigned = True
         if assigned:
@@ -250,7 +248,11 @@ class _Runner:
             self.deadlines.delete(row)
 
     def _owned(self) -> frozenset[Partition]:
-        return frozenset((tp.topic, tp.partition) for tp in self.app.consumer.assignment()) if self._assigned else frozenset()
+        return (
+            frozenset((tp.topic, tp.partition) for tp in self.app.consumer.assignment())
+            if self._assigned
+            else frozenset()
+        )
 
     def _shards(self) -> list[int]:
         """Partitions of the first topic: whoever owns a key's partition there has its deadlines."""
@@ -299,7 +301,7 @@ async def run(
     partitions = connections.log.topics()[step.reads[0]]
     binder = Binder(name, step, partitions, around, policy or Policy())
     try:
-        with _only_member(connections.settings.data / "run" / f"{connections.member}.lock"):
+        with only_member(connections.settings.data / "run", connections.member):
             runner = _Runner(name, step, connections, binder, deadlines)
             async with _started(runner.app):
                 await until_asked(runner, stop)
@@ -322,24 +324,10 @@ async def _started(app: faust.App) -> AsyncIterator[None]:
 
 def _leave_group(app: faust.App) -> None:
     """Make the client say goodbye: a static member otherwise keeps its partitions, unread, until its session ends."""
-    client = getattr(app.consumer._thread, "_consumer", None)
-    if client is not None and client._coordinator is not None:
-        client._coordinator._group_instance_id = None
-
-
-@contextmanager
-def _only_member(path: Path) -> Iterator[None]:
-    """Refuse to be the second process with one member id: such two evict each other for ever, and both look well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StopError("another process has this member id") from error
-    else:
-        yield
-    finally:
-        os.close(descriptor)
+    client = getattr(getattr(app.consumer, "_thread", None), "_consumer", None)
+    coordinator = getattr(client, "_coordinator", None)
+    if coordinator is not None:
+        coordinator._group_instance_id = None  # noqa: SLF001 there is no public way
 
 
 def as_record(message: Any) -> Record:

@@ -71,9 +71,9 @@ class Rig:
         numbers = (n for n in itertools.count() if partition_of(study(n).encode(), partitions) == 0)
         return list(itertools.islice(numbers, count))
 
-    def start(self, instance: str = "0") -> subprocess.Popen[bytes]:
+    def start(self, instance: str = "0", source: str = SOURCE) -> subprocess.Popen[bytes]:
         """Start a worker; its log is `worker.log`."""
-        return self._started([OURS, self.name], instance)
+        return self._started([OURS, self.name, source], instance)
 
     def start_stock(self, way: str, instance: str = "0") -> subprocess.Popen[bytes]:
         """Start a worker of the stock idiom."""

@@ -1,6 +1,7 @@
 """A worker of one small step on real Kafka, in a process of its own: the log is Kafka, the other ports are embedded.
 
-`python -m tests.support.faust_worker NAME` with `RADSTREAM_SETTINGS`: the step echoes each received instance as an audit event.
+`python -m tests.support.faust_worker NAME TOPIC` with `RADSTREAM_SETTINGS`: the step echoes each received instance as an audit
+event.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 from runtime import connections as connecting
@@ -38,7 +40,9 @@ SIZES = {"large": 2_000_000, "sizable": 700_000}
 async def run(event: InstanceReceived | DeadlineReached, context: StepContext) -> AsyncIterator[Output]:
     """Echo an instance; what its event id begins with may ask for more."""
     if isinstance(event, DeadlineReached):
-        yield audit_event(context.envelope(event, "echo", event.name), [event.name], "echo", "test", actor="echo")
+        yield audit_event(
+            context.envelope(event, "echo", event.name), [event.name], "echo", "test", actor="echo"
+        )
         return
     subject = event.envelope.event_id
     if subject.startswith("poison"):
@@ -51,7 +55,9 @@ async def run(event: InstanceReceived | DeadlineReached, context: StepContext) -
         await asyncio.sleep(SLOW_S)
     if subject.startswith("later"):
         now = context.clock.now()
-        yield Deadline(site=event.envelope.site, study=event.envelope.study, name=subject, due_at=now + 500_000)
+        yield Deadline(
+            site=event.envelope.site, study=event.envelope.study, name=subject, due_at=now + 500_000
+        )
     await context.io(context.objects.put, RESULTS, subject, b"effect")
     purpose = "x" * SIZES.get(subject.partition("-")[0], 0) or "test"
     yield audit_event(context.envelope(event, "echo", subject), [subject], "echo", purpose, actor="echo")
@@ -74,11 +80,15 @@ def engines(settings: Settings) -> Engines:
     )
 
 
-async def work(connections: Connections, stop: process.Stop) -> None:
-    """Run the step on Faust."""
-    await app.run(connections.component, ECHO, connections, stop, policy=QUICK)
+def main(name: str, source: str) -> None:
+    """Run the step on Faust, under a name of its own."""
+
+    async def work(connections: Connections, stop: process.Stop) -> None:
+        await app.run(name, replace(ECHO, reads=(source,)), connections, stop, policy=QUICK)
+
+    connecting.engines = engines
+    process.run(name, work)
 
 
 if __name__ == "__main__":
-    connecting.engines = engines
-    process.run(sys.argv[1], work)
+    main(*sys.argv[1:])
