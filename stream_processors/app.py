@@ -117,6 +117,9 @@ class _Consumer(driver.Consumer):
             self.ledger.committed({(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
         return done
 
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Offsets that compaction removed are nobody's work: Faust would keep each of them in memory."""
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)
         self.ledger.clear()
@@ -154,6 +157,8 @@ class _Runner:
         self.idle = asyncio.Event()
         self.idle.set()
         self.app = self._app()
+        self.starting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when Faust has its partitions, or has failed to get them."""
         self._offers: list[_Offer | None] = [None for _ in step.reads]
         self._offered = asyncio.Event()
         self._assigned = False
@@ -190,8 +195,8 @@ class _Runner:
 
     async def turn(self) -> None:
         """Resolve the most urgent batch that waits, with the deadlines that are due; or only those."""
-        if self.app.should_stop:
-            raise StopError("the stream engine gave up")
+        if self.app.should_stop or (self.starting.done() and self.starting.exception()):
+            raise StopError("the stream engine gave up") from self.app.crash_reason
         lane = await self._next_lane()
         offer = self._offers[lane] if lane is not None else None
         self.idle.clear()
@@ -303,23 +308,23 @@ async def run(
     try:
         with only_member(connections.settings.data / "run", connections.member):
             runner = _Runner(name, step, connections, binder, deadlines)
-            async with _started(runner.app):
+            async with _started(runner):
                 await until_asked(runner, stop)
     finally:
         bench.close()
 
 
 @asynccontextmanager
-async def _started(app: faust.App) -> AsyncIterator[None]:
+async def _started(runner: _Runner) -> AsyncIterator[None]:
     """Run Faust; leave the group at the end if all went well, so that others take over at once."""
-    starting = asyncio.ensure_future(app.start())
-    starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+    app = runner.app
+    runner.starting = asyncio.ensure_future(app.start())
     try:
         yield
         _leave_group(app)
     finally:
-        starting.cancel()
-        await asyncio.wait({asyncio.ensure_future(app.stop())}, timeout=LEAVE_S)
+        runner.starting.cancel()
+        await asyncio.wait({runner.starting, asyncio.ensure_future(app.stop())}, timeout=LEAVE_S)
 
 
 def _leave_group(app: faust.App) -> None:

@@ -146,10 +146,13 @@ def feed(kafka: Rig, wanted: list[str], each: Callable[[int], None]) -> None:
 def test_scaling_while_events_flow_loses_nothing_and_keeps_the_order(kafka: Rig) -> None:
     wanted = ids(0, 2400)
     workers = [kafka.start("0")]
+    kafka.until(lambda: kafka.members() == 1)
 
     def scale(part: int) -> None:
         if part == 5:
             workers.extend(kafka.start(name) for name in ("1", "2"))
+        if part == 10:
+            kafka.until(lambda: kafka.members() == 3)
         if part == 14:
             workers[0].terminate()
 
@@ -185,6 +188,7 @@ def test_a_worker_that_was_asleep_past_its_session_does_no_harm(kafka: Rig) -> N
 def test_workers_and_the_broker_may_die_in_the_middle(kafka: Rig, servers: SharedServers) -> None:
     wanted = ids(0, 1200)
     workers = [kafka.start("0"), kafka.start("1")]
+    kafka.until(lambda: kafka.members() == 2)
 
     def kill(part: int) -> None:
         if part in {4, 15}:
