@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from runtime.ports import OutgoingRecord
+from schemas.codec import encode, schema_text
+from schemas.topics import subject
 from tests.support.faust_rig import Rig, rig
 from tests.support.faust_worker import SOURCE
+from tests.support.installation import received
 from tests.support.servers import SharedServers
 
 WAYS = {
@@ -53,7 +57,7 @@ def test_ours_finishes_or_gives_up_everything_though_it_is_killed(kafka: Rig, wa
     assert kafka.in_order()
 
 
-def undecodable(kafka: Rig) -> Sequence[OutgoingRecord]:
+def undecodable() -> Sequence[OutgoingRecord]:
     """A record for each way of not being an event."""
     values = (b"", b"garbage", b"\0\0\0\x7f\xffunknown schema id", None)
     return [OutgoingRecord(SOURCE, b"key", value) for value in values]
@@ -61,20 +65,32 @@ def undecodable(kafka: Rig) -> Sequence[OutgoingRecord]:
 
 def test_the_stock_idiom_drops_what_does_not_decode(kafka: Rig) -> None:
     producer = kafka.made.log.producer("test")
-    producer.send(undecodable(kafka)[1:3])
+    producer.send(undecodable()[1:3])
     kafka.send("event-0")
     kafka.start_stock("decoding")
     kafka.until(lambda: kafka.committed() == 3)
     assert kafka.stock_subjects() == ["event-0"]
 
 
-def test_ours_keeps_what_does_not_decode_and_goes_on(kafka: Rig) -> None:
+def of_a_later_version(kafka: Rig, event_id: str) -> OutgoingRecord:
+    """An event with a field that this release does not know."""
+    later = json.loads(schema_text("InstanceReceived"))
+    later["fields"].append(
+        {"name": "added_later", "type": "string", "default": "", "doc": "A field to come."}
+    )
+    number = kafka.made.registry.register(subject("InstanceReceived"), json.dumps(later))
+    event = received(0, event_id)
+    value = encode(event, number) + b"\x0anewer"
+    return OutgoingRecord(SOURCE, event.envelope.study.encode(), value)
+
+
+def test_ours_keeps_what_does_not_decode_reads_what_is_newer_and_goes_on(kafka: Rig) -> None:
     producer = kafka.made.log.producer("test")
-    producer.send(undecodable(kafka))
-    kafka.send("event-0", "event-1")
+    producer.send([*undecodable(), of_a_later_version(kafka, "event-0")])
+    kafka.send("event-1", "event-2")
     worker = kafka.start()
-    kafka.until(lambda: kafka.committed() == 6)
-    assert sorted(kafka.subjects()) == ["event-0", "event-1"]
+    kafka.until(lambda: kafka.committed() == 7)
+    assert sorted(kafka.subjects()) == ["event-0", "event-1", "event-2"]
     reasons = sorted(letter.reason for letter in kafka.letters())
     assert reasons == ["not-framed", "not-framed", "null-value", "unknown-schema"]
     assert len({letter.object_key for letter in kafka.letters()}) == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +10,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from runtime.ports import OutgoingRecord
 from runtime.process import STOPPED
-from schemas.codec import schema_text
-from schemas.topics import subject
 from tests.support.faust_rig import Rig, rig
-from tests.support.faust_worker import SINK, SOURCE
-from tests.support.installation import received
+from tests.support.faust_worker import SINK
 from tests.support.servers import SharedServers
 
 
@@ -82,22 +77,6 @@ def test_an_event_that_the_broker_refuses_is_dead_lettered_alone(kafka: Rig) -> 
         limit(AlterConfigOpType.SET, usual)
     assert [letter.reason for letter in kafka.letters()] == ["record-too-large"]
     assert list(dict.fromkeys(kafka.subjects())) == ["event-0", "event-2"]
-
-
-def test_an_event_of_a_later_schema_version_is_read(kafka: Rig) -> None:
-    later = json.loads(schema_text("InstanceReceived"))
-    later["fields"].append(
-        {"name": "added_later", "type": "string", "default": "", "doc": "A field to come."}
-    )
-    number = kafka.made.registry.register(subject("InstanceReceived"), json.dumps(later))
-    old = kafka.made.publisher._record(SOURCE, received(0, "event-0"))
-    assert old.value is not None
-    newer = b"\0" + number.to_bytes(4, "big") + old.value[5:] + b"\x0anewer"
-    kafka.made.log.producer("test").send([OutgoingRecord(SOURCE, old.key, newer, old.headers)])
-    kafka.start()
-    kafka.until(lambda: kafka.committed() == 1)
-    assert kafka.subjects() == ["event-0"]
-    assert kafka.letters() == []
 
 
 def test_a_step_that_asks_to_stop_acknowledges_nothing(kafka: Rig) -> None:

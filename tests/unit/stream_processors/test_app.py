@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,6 +151,32 @@ async def test_a_topic_with_too_many_bytes_in_flight_is_not_read_and_holds_up_no
     runner.ledger.resolve((ROUTINE, 0), 1)
     await consumer._getmany(both, 1.0)
     assert asked == [both, {TP(URGENT, 0)}, {TP(ROUTINE, 0)}]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_record_is_delivered_whether_it_waits_or_not(runner: _Runner, waits: bool) -> None:
+    consumer, delivered = runner.app.consumer, []
+
+    async def delivery() -> None:
+        if waits:
+            await asyncio.sleep(0.001)
+        delivered.append(1)
+
+    await consumer.wait_first(delivery(), asyncio.Event().wait())  # type: ignore[attr-defined]
+    assert delivered == [1]
+
+
+async def test_a_delivery_that_waits_ends_with_the_flow_as_faust_would_have_it(runner: _Runner) -> None:
+    consumer, suspended = runner.app.consumer, asyncio.Event()
+    suspended.set()
+    delivered: list[int] = []
+
+    async def delivery() -> None:
+        await asyncio.Event().wait()
+        delivered.append(1)
+
+    await consumer.wait_first(delivery(), suspended.wait())  # type: ignore[attr-defined]
+    assert delivered == []
 
 
 async def test_what_faust_itself_acknowledges_is_not_committed(runner: _Runner) -> None:
