@@ -44,7 +44,7 @@ def test_the_stock_idiom_commits_past_what_it_never_finished(kafka: Rig, way: st
 
 @pytest.mark.parametrize("way", WAYS)
 def test_ours_finishes_or_gives_up_everything_though_it_is_killed(kafka: Rig, way: str) -> None:
-    ids = WAYS[way]
+    ids = [*WAYS[way], "slow-10"]
     kafka.send(*ids, studies=kafka.neighbours(3))
     worker = kafka.start()
     kafka.until(lambda: len(kafka.touched()) > 1)

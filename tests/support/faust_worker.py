@@ -31,8 +31,8 @@ from stream_processors.step import Deadline, DeadlineReached, Output, Step, Step
 SOURCE, SINK = "instance.received.v1", "audit.v1"
 
 
-SLOW_S = 3.0
-"""Seconds of a slow event: enough for others to finish."""
+SLOW_S = 2.0
+"""Seconds of a slow event: enough for others to finish, and for a test to kill the worker meanwhile."""
 SIZES = {"large": 2_000_000, "sizable": 700_000}
 """Bytes: more than any topic takes; more than a topic takes whose limit is low."""
 
