@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -141,12 +142,16 @@ class KafkaConsumer:
     def close(self) -> None:
         """Leave the group at once: a static member that only closes keeps its partitions until its session ends."""
         with self._lock:
-            self._consumer.unsubscribe()
-            deadline = time.monotonic() + LEAVE_S
-            while (self._owned or self._consumer.memberid()) and time.monotonic() < deadline:
-                self._consumer.poll(PAUSE_S)
+            with contextlib.suppress(KafkaException):  # fenced: another process is the member now
+                self._leave()
             self._consumer.close()
             self._owned = frozenset()
+
+    def _leave(self) -> None:
+        self._consumer.unsubscribe()
+        deadline = time.monotonic() + LEAVE_S
+        while (self._owned or self._consumer.memberid()) and time.monotonic() < deadline:
+            self._consumer.poll(PAUSE_S)
 
 
 def received(message: Message[bytes, bytes]) -> Record:

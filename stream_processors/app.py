@@ -29,6 +29,7 @@ from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
 from runtime.errors import RetryError, StopError
 from runtime.membership import only_member
+from runtime.outcomes import Policy
 from runtime.ports import Partition, Record
 from runtime.prepare import require_topics
 from runtime.process import Stop
@@ -49,7 +50,6 @@ from stream_processors.local import (
     surroundings,
     until_asked,
 )
-from stream_processors.outcomes import Policy
 from stream_processors.step import Step
 
 WITHIN_S = 0.01

@@ -138,24 +138,23 @@ has_java() {
     [ "${version:-0}" -ge 17 ]
 }
 
-# Is there a Go that fetches the newer toolchain which a module asks for?
-has_go() {
-    version=$(go version 2>/dev/null | sed -n 's/.*go1\.\([0-9]*\).*/\1/p')
-    [ "${version:-0}" -ge 21 ]
-}
-
 prepare_servers() {
     if ! has_java; then
         # Java 17 is what Cassandra 5 is tested on; a distribution without it has a newer one.
-        if ! can_install || ! { install openjdk-17-jdk-headless || install default-jdk-headless; } || ! has_java; then
+        packages=default-jdk-headless
+        ! can_install || apt-get --quiet update >/dev/null 2>&1 || true
+        if apt-cache show openjdk-17-jdk-headless >/dev/null 2>&1; then
+            packages=openjdk-17-jdk-headless
+        fi
+        if ! can_install || ! install "$packages" || ! has_java; then
             say "The servers need Java 17 (Debian, Ubuntu: apt-get install openjdk-17-jdk-headless)."
         fi
     fi
     if ! command -v mvn >/dev/null && { ! can_install || ! install maven; }; then
         say "Maven fetches the servers (Debian, Ubuntu: apt-get install maven)."
     fi
-    if ! has_go && { ! can_install || ! install golang || ! has_go; }; then
-        say "Go 1.21 or newer builds the S3 server; this machine has none. See https://go.dev/doc/install"
+    if ! command -v go >/dev/null && { ! can_install || ! install golang; }; then
+        say "Go builds the S3 server (Debian, Ubuntu: apt-get install golang)."
     fi
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -21,6 +22,10 @@ REGISTRY = "io.apicurio:apicurio-registry-app:3.0.9:tar.gz:all"
 """The newest Apicurio Registry that runs on Java 17; it speaks the Confluent API."""
 OBJECTS = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 """An S3 gateway over a folder."""
+TOOLCHAIN = "golang.org/toolchain@v0.0.1-go1.25.5"
+"""The Go that the S3 server is built with where the machine's own is too old to fetch one."""
+LAST_LINES = 15
+"""Lines of a tool's output that say why it failed."""
 STAMP = "made-from"
 """File in each program's folder, written last: a digest of what it was made from."""
 HOME_VARIABLE = "RADSTREAM_SERVERS"
@@ -74,19 +79,23 @@ class Program:
             return False
 
 
-def _run(command: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
+def _run(
+    command: Sequence[str | Path], environment: dict[str, str] | None = None, folder: Path | None = None
+) -> str:
+    """Run a tool to its end and return what it printed; NotResolvedError with its last words when it failed."""
     done = subprocess.run(
         [str(each) for each in command],
         check=False,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         env=os.environ | (environment or {}),
+        cwd=folder,
         text=True,
     )
     if done.returncode:
-        words = "\n".join(done.stdout.splitlines()[-15:])
+        words = "\n".join((done.stdout + done.stderr).splitlines()[-LAST_LINES:])
         raise NotResolvedError(f"{Path(command[0]).name} failed:\n{words}")
+    return done.stdout
 
 
 def _jars(profile: str, folder: Path) -> None:
@@ -112,7 +121,22 @@ def _registry(folder: Path) -> None:
 
 
 def _objects(folder: Path) -> None:
-    _run([tools.go(), "install", OBJECTS], {"GOBIN": str(folder), "GOTOOLCHAIN": "auto"})
+    found = tools.go()
+    go = found if tools.is_new(found) else _toolchain(found, folder)
+    _run([go, "install", OBJECTS], {"GOBIN": str(folder), "GOTOOLCHAIN": "auto"})
+
+
+def _toolchain(old: Path, folder: Path) -> Path:
+    """Have an old Go (Debian 12 has 1.19) fetch the toolchain as a module, which newer ones do by themselves."""
+    (folder / "go.mod").write_text("module toolchain\n", "utf-8")
+    place = _run([old, "env", "GOOS", "GOARCH"]).split()
+    wanted = f"{TOOLCHAIN}.{'-'.join(place)}"
+    fetched = _run([old, "mod", "download", "-json", wanted], {"GOFLAGS": "-mod=mod"}, folder)
+    root = Path(json.loads(fetched)["Dir"])
+    for program in [*(root / "bin").iterdir(), *(root / "pkg" / "tool").rglob("*")]:
+        if program.is_file():  # a module's archive keeps no permissions
+            program.chmod(0o755)
+    return root / "bin" / "go"
 
 
 def programs() -> dict[str, Program]:

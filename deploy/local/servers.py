@@ -89,9 +89,7 @@ def become(place: Place, name: str) -> NoReturn:
     die_with_parent()
     every = servers(place)
     server = every[name]
-    for port in server.ports:
-        if answers(port):
-            raise NotStartedError(f"{name} needs port {port}, which another process has taken")
+    require_free(server)
     deadline = time.monotonic() + READY_TIMEOUT_S
     while not all(every[need].is_ready() for need in NEEDS.get(name, ())):
         if time.monotonic() > deadline:
@@ -108,8 +106,16 @@ def command_of(place: Place, name: str) -> list[str]:
     return [sys.executable, "-m", "deploy.local", "serve", name, "--folder", str(place.folder)]
 
 
+def require_free(server: Server) -> None:
+    """Raise NotStartedError when a port is taken: whoever answers there is not this server."""
+    for port in server.ports:
+        if answers(port):
+            raise NotStartedError(f"{server.name} needs port {port}, which another process has taken")
+
+
 def start(place: Place, name: str, *, dies_with_us: bool) -> subprocess.Popen[bytes]:
-    """Start a server in a session of its own; its words go to its log."""
+    """Start a server in a session of its own; its words go to its log. NotStartedError when a port is taken."""
+    require_free(servers(place)[name])
     log = place.log(name)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -162,7 +168,8 @@ class Servers:
 
     def start(self, names: Sequence[str]) -> None:
         """Start those that do not run, with what they need, and wait until all are well."""
-        fresh = [name for name in with_needs(names) if name not in self.processes]
+        alive = {name for name, process in self.processes.items() if process.poll() is None}
+        fresh = [name for name in with_needs(names) if name not in alive]
         started = {name: start(self.place, name, dies_with_us=True) for name in fresh}
         self.processes |= started
         wait_ready(self.place, started)

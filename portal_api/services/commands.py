@@ -56,6 +56,9 @@ async def review(connections: Connections, person: Person, study: str, request: 
     """Ask for a change of a study's review and wait a moment for the outcome; raises MissingError."""
     if await run_in_threadpool(studies.study, connections.tables, person.site, study) is None:
         raise MissingError("study")
+    known = partial(studies.labels, connections.tables, person.site, study)
+    if request.finding and request.finding not in await run_in_threadpool(known):
+        raise MissingError("finding")  # what a person types goes onto no topic
     publish = partial(
         storage.publish_review,
         connections,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import fastavro
+from fastavro.schema import SchemaParseException
 
 from runtime.embedded.database import Database
 from runtime.errors import StopError
 from runtime.ports import IncompatibleSchemaError
-from runtime.schema_text import parsed_record
 from schemas.compatibility import incompatibilities
 from schemas.topics import subject as subject_of
 
@@ -35,7 +38,7 @@ class EmbeddedRegistry:
         IncompatibleSchemaError
             It is no schema, or cannot read or be read by an earlier version of the subject.
         """
-        parsed = parsed_record(schema)
+        parsed = _parsed(schema)
         canonical = json.dumps(parsed, sort_keys=True, ensure_ascii=False)
         with self._database.transaction():
             versions = self._database.rows(
@@ -87,3 +90,19 @@ class EmbeddedRegistry:
     def close(self) -> None:
         """Give the file back."""
         self._database.close()
+
+
+def _parsed(schema: str) -> dict[str, Any]:
+    """Parse a schema's text, refusing what is no Avro record."""
+    try:
+        parsed = json.loads(schema)
+    except ValueError as error:
+        raise IncompatibleSchemaError("not JSON") from error
+    if not isinstance(parsed, dict) or parsed.get("type") != "record" or "fields" not in parsed:
+        raise IncompatibleSchemaError("not an Avro record")
+    try:
+        fastavro.parse_schema(parsed, _force=True)
+    except (KeyError, TypeError, ValueError, SchemaParseException) as error:
+        # It trusts the text more than it may.
+        raise IncompatibleSchemaError("not an Avro schema") from error
+    return parsed

@@ -60,6 +60,16 @@ ALLOWED: Final = MappingProxyType(
 Interpretation is one of the standard's codes (PS3.3 §C.2, §C.7). They are not searched for names, so that a
 patient named MR changes nothing."""
 
+LISTED: Final = MappingProxyType(
+    {
+        0x00180015: BODY_PARTS,
+        0x00185101: VIEWS,
+        0x00401003: frozenset({"STAT", "HIGH", "ROUTINE", "MEDIUM", "LOW"}),
+    }
+)
+"""Body Part Examined, View Position and Requested Procedure Priority are typed at many devices: what is not on the list goes.
+They are searched for names like any text, since HEART, HAND and FOOT are names, too."""
+
 CODE_WORDS: Final = frozenset(
     word for codes in ALLOWED.values() for code in codes for word in (code.lower(), *code.lower().split())
 )

@@ -22,6 +22,8 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from schemas.identifiers import Pseudonyms, is_placeholder_patient_id
 from stream_processors.deidentification import rules
+from stream_processors.deidentification.codes import LISTED
+from stream_processors.deidentification.codestreams import without_text
 from stream_processors.deidentification.context import Context, read_context
 from stream_processors.deidentification.originals import collect, is_instance_uid, is_uid
 from stream_processors.deidentification.pixels_at_risk import pixels_at_risk
@@ -62,7 +64,7 @@ UNSUPPORTED_CLASSES: Final = (
     "1.2.840.10008.5.1.4.1.1.88.",  # structured reports, key object selections
     "1.2.840.10008.5.1.4.1.1.104.",  # encapsulated documents
 )
-"""Classes, by prefix, whose content is text, a document, a voice or unknown."""
+"""Classes, by prefix, whose content is text, a document, a voice or unknown. Private classes are unknown, too."""
 
 _SEGMENTATION_AND_KIN = "1.2.840.10008.5.1.4.1.1.66."
 _CONTROL = re.compile(r"[\x00-\x1a\x1c-\x1f]")
@@ -130,6 +132,8 @@ def deidentify(raw: bytes, pseudonyms: Pseudonyms, profile: Profile = DEFAULT) -
         cleaning.data_set(source)
         if risk:
             _drop_pixels(source)
+        else:
+            _blank_text_in_pixels(source)
         _mark(source, profile)
         data = _written(source, layout)
     expected = Expected(originals, frozenset(cleaning.dates), frozenset(cleaning.patient_ids), bool(risk))
@@ -151,7 +155,10 @@ def _require_uids(source: Dataset) -> None:
 
 def _require_supported(source: Dataset) -> None:
     sop_class = text_of(source, 0x00080016)
-    if sop_class.startswith(UNSUPPORTED_CLASSES) and not sop_class.startswith(_SEGMENTATION_AND_KIN):
+    unsupported = sop_class.startswith(UNSUPPORTED_CLASSES) and not sop_class.startswith(
+        _SEGMENTATION_AND_KIN
+    )
+    if unsupported or not registered_type(sop_class):
         raise RefusedError("unsupported-content")
 
 
@@ -218,6 +225,8 @@ class _Cleaning:
             return shifted
         if action == rules.KEEP:
             return kept(tag, vr, text)
+        if tag in LISTED and text not in LISTED[tag]:
+            return ""
         return "" if self._is_suspect(text) else text
 
     def _is_suspect(self, text: str) -> bool:
@@ -249,6 +258,23 @@ def _drop_pixels(data_set: Dataset) -> None:
     for tag in PIXEL_TAGS:
         if tag in data_set:
             del data_set[tag]
+
+
+def _blank_text_in_pixels(data_set: Dataset) -> None:
+    if PIXEL_TAGS[-1] not in data_set:
+        return
+    pixels = data_set.get_item(PIXEL_TAGS[-1]).value or b""
+    if UID(data_set.file_meta.TransferSyntaxUID).is_encapsulated:
+        data_set[PIXEL_TAGS[-1]].value = without_text(pixels)
+    elif any(pixels[(size := _pixel_bytes(data_set)) :]):
+        data_set[PIXEL_TAGS[-1]].value = pixels[:size] + bytes(len(pixels) - size)
+
+
+def _pixel_bytes(data_set: Dataset) -> int:
+    """Bytes that the pixels take (PS3.5 §8.1.1): what stands behind them is seen by nobody, and is not pixels."""
+    values = [text_of(data_set, tag) for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)]
+    rows, columns, samples, bits = (int(value or 1) for value in values)
+    return (rows * columns * samples * int(text_of(data_set, 0x00280008) or 1) * bits + 7) // 8
 
 
 def _mark(data_set: Dataset, profile: Profile) -> None:

@@ -39,17 +39,10 @@ IDENTITY_TAGS: Final = frozenset(
 MIN_WORD: Final = 3
 """characters; a shorter part of a name ("Li") would be found in half of all headers."""
 
-CLASS_KEYWORDS: Final = (
-    "ClassUID",
-    "ClassesInStudy",
-    "ClassesInSeries",
-    "ClassesSupported",
-    "TransferSyntaxUID",
-)
 VOCABULARY_UIDS: Final = frozenset(
     {"CodingSchemeUID", "ContextUID", "MappingResourceUID", "ContextGroupExtensionCreatorUID"}
 )
-"""UIDs that name a class, a syntax or a vocabulary and no instance: they stay."""
+"""UIDs that name a vocabulary and no instance: they stay."""
 
 
 MAX_UID: Final = 64
@@ -86,10 +79,12 @@ def is_uid(text: str) -> bool:
 
 
 def is_instance_uid(tag: int, uid: str) -> bool:
-    """Whether a UID names something of this patient; classes, syntaxes and all of PS3.6 Annex A do not."""
-    keyword = keyword_for_tag(tag)
-    named = keyword.endswith(CLASS_KEYWORDS) or keyword in VOCABULARY_UIDS
-    return not (named and is_uid(uid)) and not registered_type(uid)
+    """Whether a UID may name something of this patient: vocabularies and all of PS3.6 Annex A do not.
+
+    A private class or syntax may: nothing tells it from the UID of an instance that was put in its place.
+    """
+    vocabulary = keyword_for_tag(tag) in VOCABULARY_UIDS and is_uid(uid)
+    return not vocabulary and not registered_type(uid)
 
 
 def collect(data_set: Dataset) -> Originals:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,12 +17,12 @@ from tests.contract.tables_conformance import TablesConformance
 from tests.support.port_driver import ROOT, Opener
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(servers):
     return servers.require("cassandra").cassandra.model_copy(update={"keyspace": "conformance"})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables(settings):
     opened = CassandraTables(settings)
     opened.create(ROW_TYPES)
@@ -38,6 +39,10 @@ class TestCassandraTables(TablesConformance):
     @pytest.fixture
     def opener(self, settings):
         return Opener("tests.support.cluster_ports:tables", settings.model_dump_json())
+
+    @pytest.fixture
+    def tables(self, tables):
+        return tables
 
 
 @pytest.mark.parametrize(
@@ -121,6 +126,35 @@ def test_a_killed_server_is_an_outage_and_loses_nothing_that_was_answered(server
     )
     assert tables.get(ReviewRow, site=site, study="x") == first
     assert tables.compare_and_set(ReviewRow(site=site, study="x", version=2), expect={"version": 1}).applied
+
+
+def test_a_killed_server_loses_no_swap_and_makes_none_twice(servers, tables, site):
+    until_answered(lambda: tables.insert_if_absent(ReviewRow(site=site, study="x", version=0, history="")))
+
+    def append(word):
+        """Add a word to the history once, as a step does: in doubt, read what is there."""
+        while True:
+            row = until_answered(lambda: tables.get(ReviewRow, site=site, study="x"))
+            if word in row.history.split():
+                return
+            wanted = ReviewRow(site=site, study="x", version=row.version + 1, history=f"{row.history} {word}")
+            try:
+                tables.compare_and_set(wanted, expect={"version": row.version})
+            except RetryError:
+                time.sleep(0.1)
+
+    words = [f"w{number}" for number in range(80)]
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(append, word) for word in words]
+        done[20].result()
+        servers.running.kill("cassandra")
+        servers.require("cassandra")
+        for each in done:
+            each.result()
+
+    row = tables.get(ReviewRow, site=site, study="x")
+    assert sorted(row.history.split()) == sorted(words)
+    assert row.version == len(words)
 
 
 def until_outage(call):

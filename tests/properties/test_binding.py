@@ -21,7 +21,7 @@ from schemas.events import Event, InstanceReceived
 from schemas.rows import DeadlineRow
 from stream_processors.binding import Addressed, Binder, Surroundings
 from stream_processors.inputs import Origin
-from stream_processors.outcomes import Policy
+from runtime.outcomes import Policy
 from stream_processors.step import Output, Step
 from tests.support.installation import received, study
 

@@ -22,10 +22,10 @@ from runtime.embedded.registry import EmbeddedRegistry
 from runtime.embedded.tables import EmbeddedTables
 from runtime.errors import DeadLetterError, StopError
 from runtime.kafka import KafkaLog
+from runtime.outcomes import Policy
 from runtime.settings import Settings
 from schemas.events import InstanceReceived
 from stream_processors import app
-from stream_processors.outcomes import Policy
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, StepContext
 
 SOURCE, SINK = "instance.received.v1", "audit.v1"

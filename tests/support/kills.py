@@ -105,7 +105,7 @@ class Killer:
             ]
             self._random.shuffle(now)
             jobs += now
-        last = [*(self._randomly(target) for target in targets), *others]
+        last = [*(self._randomly(target) for target in targets), *(self._other(job) for job in others)]
         self._random.shuffle(last)
         with ThreadPoolExecutor(at_once) as pool:
             for done in [pool.submit(self._note, job) for job in (*jobs, *last)]:
@@ -131,6 +131,13 @@ class Killer:
 
         return job
 
+    def _other(self, job: Callable[[], Kill]) -> Callable[[], Kill]:
+        def one_by_one() -> Kill:
+            with self._alone("others"):
+                return job()
+
+        return one_by_one
+
     def _alone(self, component: str) -> threading.Lock:
         return self._locks.setdefault(component, threading.Lock())
 
@@ -151,8 +158,7 @@ class Killer:
         deadline = time.monotonic() + KILL_S
         time.sleep(self._random.uniform(0, LONGEST_DELAY_S))
         while time.monotonic() < deadline:
-            time.sleep(LOOK_S)
-            if not self._work(target):
+            if not self._seems_busy(target):
                 continue
             before, pid, broken = system.starts(name), self._living(name), self._ledger.breaks()
             with frozen(pid) as held:
@@ -171,6 +177,14 @@ class Killer:
         pid = self._system.pid(component)
         assert pid is not None
         return pid
+
+    def _seems_busy(self, target: Target) -> bool:
+        """A look that is soon over: a gateway has answered in a few milliseconds."""
+        if target.reads:
+            time.sleep(LOOK_S)
+            return self._work(target) > 0
+        time.sleep(LOOK_S / 10)
+        return bool(self._ledger.waiting())
 
     def _work(self, target: Target) -> int:
         """Unacknowledged records and deadlines of a consumer; requests without an answer at a gateway."""
@@ -200,20 +214,31 @@ def stub_of(system: System) -> int | None:
 
 def kill_stub(system: System, reads: Sequence[str]) -> Kill:
     """Kill Triton's model process while a request waits in it, and wait until another has taken its place."""
+    return _kill_while_stuck(system, reads, "triton-stub", lambda: stub_of(system))
+
+
+def kill_server(system: System, reads: Sequence[str]) -> Kill:
+    """Kill the process that keeps Triton, and with it Triton, while a request waits there."""
+    return _kill_while_stuck(system, reads, "triton", lambda: system.pid("triton"))
+
+
+def _kill_while_stuck(
+    system: System, reads: Sequence[str], name: str, victim: Callable[[], int | None]
+) -> Kill:
     deadline = time.monotonic() + KILL_S
     while time.monotonic() < deadline:
-        pid = stub_of(system)
-        if pid is None:
+        stub, pid = stub_of(system), victim()
+        if stub is None or pid is None:
             time.sleep(0.2)
             continue
-        with frozen(pid) as held:
+        with frozen(stub) as held:
             in_flight = _stuck(system, reads) if held else 0
             if in_flight:
                 os.kill(pid, signal.SIGKILL)
         if in_flight:
-            _wait_replaced(system, pid)
-            return Kill("triton-stub", RANDOM, not alive(pid), in_flight)
-    raise AssertionError("Triton's model process never had work in flight")
+            _wait_replaced(system, stub)
+            return Kill(name, RANDOM, not alive(pid) and victim() != pid, in_flight)
+    raise AssertionError(f"{name} never had work in flight")
 
 
 def _wait_replaced(system: System, killed: int) -> None:

@@ -21,6 +21,8 @@ FIRST_SEED = 920_000
 """Seeds of the X-rays: images that the model has never seen (`inference.training.seeds.DEMONSTRATION`)."""
 SIDE = 256
 """Rows and columns of an X-ray: what the model looks at, and quick to make."""
+TAKEN_AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+"""Acquisition of every X-ray, so that the same number always gives the same bytes."""
 RETRY_S = 0.2
 """seconds a sender waits before it sends again."""
 GIVE_UP_S = 90.0
@@ -68,7 +70,7 @@ def xray(number: int, site: str, *, alerting: bool) -> Sent:
         accession_number=f"ZQA{number}",
         birth_date="19610203",
         sex="F",
-        taken_at=datetime.now(UTC),
+        taken_at=TAKEN_AT,
         priority="STAT" if number % 3 == 0 else "ROUTINE",
     )
     findings = frozenset({"pneumothorax"}) if alerting else frozenset()
