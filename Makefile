@@ -93,6 +93,7 @@ $(TRAINING)/.ready: requirements/training.txt | $(VENV)/.installer
 
 browser: $(VENV)/.tests
 	@$(PREPARE) browser $(BIN)/python
+	@$(PREPARE) curl
 
 tools:
 	@$(PREPARE) servers

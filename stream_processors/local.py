@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from runtime import receiving
 from runtime.audit import AUDIT_TOPIC
@@ -36,6 +37,14 @@ LAG_S = 2.0
 """Seconds between two looks at the lag."""
 DRAIN_S = 8.0
 """Seconds that the batch in work gets when the process is asked to end: less than the process itself gets."""
+
+
+class Runner(Protocol):
+    """What takes a step forward."""
+
+    async def turn(self) -> None:
+        """Take what is there and resolve it."""
+        ...
 
 
 @dataclass
@@ -91,10 +100,10 @@ class _Runner:
             return
         self.lag_at = time.monotonic()
         try:
-            lag = await asyncio.to_thread(_lag, self.connections, self.name, owned)
+            behind = await asyncio.to_thread(lag, self.connections, self.name, owned)
         except RetryError:
             return
-        self.connections.metrics.set("radstream_lag_events", lag)
+        self.connections.metrics.set("radstream_lag_events", behind)
 
 
 async def run(
@@ -122,13 +131,13 @@ async def run(
     consumer = connections.log.consumer(name, step.reads, connections.member)
     runner = _Runner(name, step, connections, consumer, binder, deadlines)
     try:
-        await _until_asked(runner, stop)
+        await until_asked(runner, stop)
     finally:
         await asyncio.to_thread(consumer.close)
         bench.close()
 
 
-async def _until_asked(runner: _Runner, stop: Stop) -> None:
+async def until_asked(runner: Runner, stop: Stop) -> None:
     """Turn after turn; the one in work when asked to stop may end, or is given back undone."""
     asked = asyncio.ensure_future(stop.wait())
     try:
@@ -182,7 +191,8 @@ def batches(records: Sequence[Record], due: Sequence[DueInput], reads: Sequence[
     return found
 
 
-def _lag(connections: Connections, group: str, owned: frozenset[Partition]) -> int:
+def lag(connections: Connections, group: str, owned: frozenset[Partition]) -> int:
+    """Records of these partitions behind the group's committed offsets (blocking)."""
     lag = 0
     for topic in {topic for topic, _ in owned}:
         ends, committed = connections.log.end_offsets(topic), connections.log.committed(group, topic)

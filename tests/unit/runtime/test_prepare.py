@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +8,6 @@ from runtime import buckets
 from runtime.connections import connect
 from runtime.errors import StopError
 from runtime.prepare import prepare, require_topics, row_types
-from runtime.settings import SETTINGS_VARIABLE
 from schemas.events import EVENT_TYPES
 from schemas.rows import VaultEntryRow
 from schemas.topics import catalogue
@@ -42,22 +38,8 @@ def test_every_table_is_made() -> None:
     assert len(set(names)) == len(names) > 15
 
 
-def test_the_embedded_profile_loads_no_client_of_the_cluster_s_engines(tmp_path: Path) -> None:
-    settings(tmp_path).write(tmp_path / "settings.toml")
-    program = (
-        "import sys; from runtime.connections import connect; from runtime.settings import load_settings\n"
-        "connect(load_settings(), 'stow').close()\n"
-        "print(sorted({name.split('.')[0] for name in sys.modules}"
-        " & {'boto3', 'cassandra', 'confluent_kafka', 'faust', 'obstore'}))"
-    )
-    environment = {**os.environ, SETTINGS_VARIABLE: str(tmp_path / "settings.toml")}
-    said = subprocess.run(
-        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
-    )
-    assert said.stdout == "[]\n"
-
-
 def test_a_weak_key_stops_the_process(tmp_path: Path) -> None:
+    settings(tmp_path)
     (tmp_path / "pseudonym").write_bytes(b"secret" * 6)
     with pytest.raises(StopError, match="text"):
         connect(settings(tmp_path), "stow")
