@@ -20,6 +20,7 @@ settings.register_profile("radstream", deadline=None, print_blob=True)
 settings.load_profile("radstream")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(FOLDER).parts[0]
