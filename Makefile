@@ -35,7 +35,7 @@ up: setup tools ## Kafka, registry, Cassandra, S3 and Triton on this machine, an
 	$(BIN)/radstream up --profile cluster $(ARGS)
 
 down: ## stop everything that this checkout started
-	@if [ -x $(BIN)/radstream ]; then $(BIN)/radstream down $(ARGS); else echo "Nothing was started from here."; fi
+	@if [ -x $(BIN)/radstream ]; then $(BIN)/radstream down $(ARGS) && $(BIN)/python -m deploy.local down; else echo "Nothing was started from here."; fi
 
 test: $(VENV)/.tests $(TRITON)/.ready browser tools ## every test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
@@ -60,7 +60,7 @@ lock: $(VENV)/.installer ## compile requirements/*.txt again; UPGRADE=--upgrade 
 	$(COMPILE) requirements/training.in --output-file requirements/training.txt
 
 clean: down ## stop, then remove environments, data and caches
-	rm -rf $(VENV) $(TRITON) $(TRAINING) .radstream build dist *.egg-info
+	rm -rf $(VENV) $(TRITON) $(TRAINING) .radstream .radstream-servers build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- environments -------------------------------------------------------------------------------------------------
@@ -93,6 +93,7 @@ $(TRAINING)/.ready: requirements/training.txt | $(VENV)/.installer
 
 browser: $(VENV)/.tests
 	@$(PREPARE) browser $(BIN)/python
+	@$(PREPARE) curl
 
 tools:
 	@$(PREPARE) servers

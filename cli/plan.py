@@ -10,8 +10,11 @@ from cli.runs import Run
 
 
 def read_plan(run: Run) -> Plan:
-    """What the run has besides our own components, and how many workers, as it stands now."""
-    return Plan(**json.loads(run.plan_file.read_text("utf-8")))
+    """What the run has besides our own components, and how many workers, as it stands now; nothing where none was written."""
+    try:
+        return Plan(**json.loads(run.plan_file.read_text("utf-8")))
+    except FileNotFoundError:
+        return Plan()
 
 
 def write_plan(run: Run, plan: Plan) -> None:

@@ -130,7 +130,10 @@ class Supervisor:
 
     def _follow_plan(self) -> bool:
         """Have as many processes as the plan wants now; whether that has changed."""
-        changed_at = self.run.plan_file.stat().st_mtime_ns
+        try:
+            changed_at = self.run.plan_file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
         if changed_at == self.plan_at:
             return False
         self.plan_at = changed_at

@@ -22,6 +22,8 @@ PAUSE_S = 0.05
 """Seconds between two tries."""
 BATCHES_KIB = 16_384
 """Kibibytes that a consumer fetches ahead; librdkafka's own 64 MiB are much for ten processes on a laptop."""
+BATCH_MS = 300_000
+"""Milliseconds that a batch may take, outages included; then its partitions go to another member and it stops."""
 MOVING = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
 """Answers to the commit of an owner whose group has just begun a new generation."""
 
@@ -55,6 +57,7 @@ class KafkaConsumer:
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
+                "max.poll.interval.ms": BATCH_MS,
                 "queued.max.messages.kbytes": BATCHES_KIB,
             }
         )

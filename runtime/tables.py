@@ -23,6 +23,7 @@ from cassandra import (
     RequestValidationException,
     Timeout,
     Unavailable,
+    UnresolvableContactPoints,
 )
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
@@ -312,7 +313,7 @@ class CassandraTables:
             raise OutageError("no Cassandra node answers") from error
         except _DOUBT as error:
             raise InDoubtError(f"Cassandra did not finish a request ({type(error).__name__})") from error
-        except (Unavailable, ConnectionBusy, NoConnectionsAvailable) as error:
+        except (Unavailable, UnresolvableContactPoints, ConnectionBusy, NoConnectionsAvailable) as error:
             raise OutageError(f"Cassandra cannot take a request ({type(error).__name__})") from error
         except RequestValidationException as error:
             if isinstance(error, InvalidRequest) and _VALUE.search(str(error)):

@@ -5,6 +5,7 @@
 #   prepare.sh triton PYTHON    prints a Python that Triton's stub can embed, or nothing (inference then runs in-process)
 #   prepare.sh browser PYTHON   makes sure that the tests find Chromium
 #   prepare.sh servers          makes sure that Java, Maven and Go are there: they fetch and run the servers
+#   prepare.sh curl             makes sure that the tests find curl, one of the senders they try
 #
 # Packages are installed on Debian and Ubuntu as root only, each named first. Answers go to stdout, all that is said to stderr.
 set -eu
@@ -158,13 +159,21 @@ prepare_servers() {
     fi
 }
 
+prepare_curl() {
+    if command -v curl >/dev/null || { can_install && install curl; }; then
+        return
+    fi
+    say "The gateway's tests send with curl as well: install it (Debian, Ubuntu: apt-get install curl)"
+}
+
 case "${1-}" in
     python) prepare_python "$2" ;;
     triton) prepare_triton "$2" ;;
     browser) prepare_browser "$2" ;;
     servers) prepare_servers ;;
+    curl) prepare_curl ;;
     *)
-        say "usage: prepare.sh python|triton|browser PYTHON, or prepare.sh servers"
+        say "usage: prepare.sh python|triton|browser PYTHON, or prepare.sh servers|curl"
         exit 2
         ;;
 esac

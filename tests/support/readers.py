@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cli.components import channels, destinations, steps
-from sinks.__main__ import components as sink_modules
-from stream_processors import catalogue
+from cli.components import consumers, reads
 from tests.support.system import System
 
 QUIET_S = 1.0
@@ -18,10 +16,7 @@ REST_S = 180.0
 
 def topics_read() -> dict[str, tuple[str, ...]]:
     """Topics of every step, sink and notifier."""
-    modules = sink_modules()
-    return {name: tuple(catalogue.load(name).reads) for name in steps()} | {
-        name: tuple(modules[name].SPEC.reads) for name in (*destinations(), *channels())
-    }
+    return {name: reads(name) for name in consumers()}
 
 
 def come_to_rest(system: System) -> None:

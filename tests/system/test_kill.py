@@ -11,13 +11,15 @@ from functools import partial
 
 import pytest
 
-from cli.components import channels, consumers, destinations, steps
+from cli.components import consumers
 from cli.reconcile import Extent, reconcile
 from portal_api.storage.commands import publish_review
 from runtime.connections import connect
 from runtime.faults import Point
 from schemas.events import Findings, InferenceCompleted, ReviewState
 from schemas.rows import ReviewOutcomeRow, ReviewRow, StudyRow
+from sinks.catalogue import channels, destinations
+from stream_processors import catalogue
 from tests.support.kills import RANDOM, Kill, Killer, Target, kill_server, kill_stub
 from tests.support.readers import come_to_rest, topics_read
 from tests.support.senders import Department, Ledger, feed, mixed
@@ -46,7 +48,7 @@ def targets() -> list[Target]:
     reads = topics_read()
     return [
         Target("stow", IN_THE_GATEWAY),
-        *(Target(name, IN_A_STEP, reads[name]) for name in steps()),
+        *(Target(name, IN_A_STEP, reads[name]) for name in catalogue.names()),
         *(Target(name, IN_A_SINK, reads[name]) for name in destinations()),
         *(Target(name, IN_A_NOTIFIER, reads[name]) for name in channels()),
     ]

@@ -22,8 +22,8 @@ import httpx
 import pytest
 
 from cli import launch, stow_client
-from cli.components import consumers
-from cli.components import steps as step_names
+from cli.components import consumers, reads
+from runtime import buckets
 from runtime.audit import RAW_READ
 from runtime.buckets import RAW
 from runtime.connections import connect
@@ -35,7 +35,6 @@ from schemas.codec import HEADER, MAGIC, decode, to_record
 from schemas.events import AuditEvent, InstanceReceived, ReceivedInstance
 from schemas.rows import AlertRow, AuditEntryRow, DeadlineRow, QuarantinedObjectRow
 from schemas.topics import catalogue, dead_letter_topic
-from sinks.__main__ import components as sink_modules
 from stream_processors import catalogue as step_catalogue
 from tests.support import hostile, planted
 from tests.support.hostile import Pager
@@ -159,11 +158,14 @@ STEP = Step(summary="Fails.", reads=("findings.v1",), emits=(), run=run)
 """
 """A step whose error is named after somebody: the class's name is what a dead letter says of it."""
 CARRIERS = {
-    "an event's value": "topic risk.scored.v1",
+    "an event": ": decoded",
+    "an event's bytes": ": value",
+    "a record's key": ": key",
+    "a record's header": ": headers",
     "a dead letter": "topic leaking_error.dead-letter.v1",
     "the log's file": "data/log/log.db",
     "a log and standard output": "data/logs/leaking.log",
-    "an object's key": "path data/objects/clean/",
+    "an object's key": "key in clean",
     "a compressed object": "inflated at 0",
     "a table's row": "tables.db",
     "a metric's label": "/metrics of leaking",
@@ -269,16 +271,15 @@ def _event_without_an_image(running: System) -> InstanceReceived:
 
 def at_rest(seen: Seen) -> bool:
     """Whether nothing is left to do for anybody."""
-    running, sinks = seen.system, sink_modules()
-    reads = {name: step_catalogue.load(name).reads for name in step_names()}
-    reads |= {name: module.SPEC.reads for name, module in sinks.items()}
-    reads |= dict.fromkeys(RAISERS, ("instance.received.v1",))
+    running = seen.system
+    read = {name: reads(name) for name in consumers()}
+    read |= dict.fromkeys(RAISERS, ("instance.received.v1",))
     waiting = (
         running.rows(DeadlineRow, consumer=name, shard=shard)
-        for name in step_names()
+        for name in step_catalogue.names()
         for shard in range(shards(name))
     )
-    return not any(running.uncommitted(name, topics) for name, topics in reads.items()) and not any(waiting)
+    return not any(running.uncommitted(name, topics) for name, topics in read.items()) and not any(waiting)
 
 
 def has_read(running: System, topic: str, name: str) -> bool:
@@ -289,7 +290,7 @@ def has_read(running: System, topic: str, name: str) -> bool:
 
 def shards(name: str) -> int:
     """Shards of a step's deadlines."""
-    return catalogue()[step_catalogue.load(name).reads[0]].partitions
+    return catalogue()[reads(name)[0]].partitions
 
 
 # --- what people see
@@ -384,19 +385,20 @@ def read_topics(seen: Seen) -> None:
             if place in seen.poisoned:
                 continue
             where = f"topic {topic}, partition {record.partition}, offset {record.offset}"
-            headers = json.dumps([[name, value.decode("latin-1")] for name, value in record.headers])
             event = to_record(decode(record.value, running.connections.registry))
+            seen.keep(f"{where}: key", record.key)
+            seen.keep(f"{where}: value", record.value or b"")
+            seen.keep(f"{where}: decoded", json.dumps(event, ensure_ascii=False))
             seen.keep(
-                where,
-                b"\n".join(
-                    [
-                        record.key,
-                        record.value or b"",
-                        headers.encode(),
-                        json.dumps(event, ensure_ascii=False).encode(),
-                    ]
-                ),
+                f"{where}: headers", str([(name, value.decode("latin-1")) for name, value in record.headers])
             )
+
+
+def read_keys(seen: Seen) -> None:
+    """Key of every object: a file's path need not spell it."""
+    for bucket in buckets.ALL:
+        for key in sorted(seen.system.keys(bucket)):
+            seen.keep(f"key in {bucket}", key)
 
 
 def take_poison_away(seen: Seen) -> None:
@@ -453,6 +455,7 @@ def use(found: Seen, folder: Path, pager: Pager) -> Iterator[None]:
         look_at_processes(found)
         wait_until(lambda: at_rest(found), "what readers did came to rest")
         read_topics(found)
+        read_keys(found)
         for number, request in enumerate(pager.received):
             found.keep(f"webhook request {number}", request)
         yield
@@ -516,15 +519,12 @@ def leaks(seen, tmp_path_factory) -> list[Leak]:
         for name, source in {"leaking": LEAKING, "leaking_error": LEAKING_ERROR}.items():
             full = re.sub(r"TOKEN_(\w+)", lambda found: tokens[found[1]], source)
             outside.enter_context(extra_step(running, steps, name, full))
-        wait_until(
-            lambda: (
-                not any(running.uncommitted(name, ["findings.v1"]) for name in ("leaking", "leaking_error"))
-            ),
-            "the leaking steps read everything",
-        )
+        read = partial(has_read, running, "findings.v1")
+        wait_until(lambda: read("leaking") and read("leaking_error"), "the leaking steps read everything")
         address = launch.address_of(running.run, "leaking")
         seen.keep_answer("/metrics of leaking", httpx.get(f"{address}/metrics", trust_env=False, timeout=60))
         read_topics(seen)
+        read_keys(seen)
     evidence = [*seen.evidence[known:], *files(running.run.path)]
     del seen.evidence[known:]
     return searched(seen, evidence)
@@ -535,15 +535,10 @@ def test_a_step_that_leaks_on_purpose_is_caught_through(leaks, carrier):
     assert [leak for leak in leaks if CARRIERS[carrier] in leak.place]
 
 
-def test_a_leak_through_a_record_s_key_a_header_and_a_trace_is_caught_by_its_form(leaks):
-    scored = [leak for leak in leaks if leak.place.startswith("topic risk.scored.v1")]
-    logged = [leak for leak in leaks if leak.place == "data/logs/leaking.log"]
+def test_a_leak_is_caught_in_each_form_that_the_step_gives_it(leaks):
+    logged = {leak.form for leak in leaks if leak.place == "data/logs/leaking.log"}
 
-    assert any(leak.around.startswith(b"2.25.") for leak in scored), (
-        "the key comes first in what is kept of a record"
-    )
-    assert any(b"ce_source" in leak.around for leak in scored)
-    assert {leak.form for leak in logged} >= {"utf-8", "hex of utf-8", "date"}
+    assert logged >= {"utf-8", "hex of utf-8", "date"}
 
 
 def test_every_read_of_identity_left_an_audit_event_with_its_purpose(seen):
@@ -570,7 +565,8 @@ def test_every_read_of_identity_left_an_audit_event_with_its_purpose(seen):
 
     assert all(event.purpose and event.actor and event.actor_role for event in used.values())
     assert {row.event_id for row in rows} == set(used)
-    assert Counter((event.action, event.actor, event.purpose) for event in used.values()) == {
+    opened = [event for event in used.values() if event.outcome == "allowed"]
+    assert Counter((event.action, event.actor, event.purpose) for event in opened) == {
         (VAULT_READ, "reader", "treatment"): seen.named_pages,
         (RAW_READ, "deidentify", "de-identification"): len(received),
         (RAW_READ, "stow", "quarantine"): refused["stow"],

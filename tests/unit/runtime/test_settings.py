@@ -9,7 +9,6 @@ from runtime.errors import StopError
 from runtime.settings import SecretReference, Settings, load_settings
 from tests.support.installation import settings
 
-
 CLUSTER: dict[str, dict[str, object]] = {
     "kafka": {"bootstrap": "127.0.0.1:9092", "replication": 1, "min_in_sync": 1},
     "registry": {"url": "http://127.0.0.1:8081"},

@@ -3,7 +3,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from cassandra import InvalidRequest, OperationTimedOut, Unauthorized, Unavailable, WriteTimeout
+from cassandra import (
+    InvalidRequest,
+    OperationTimedOut,
+    Unauthorized,
+    Unavailable,
+    UnresolvableContactPoints,
+    WriteTimeout,
+)
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionShutdown
 from cassandra.policies import RetryPolicy
@@ -71,6 +78,7 @@ def test_a_swap_in_doubt_is_looked_after(answers, rows, outcome):
     [
         (NoHostAvailable("none", {}), OutageError),
         (Unavailable("too few", consistency=6, required_replicas=2, alive_replicas=1), OutageError),
+        (UnresolvableContactPoints({}), OutageError),
         (WriteTimeout("late", write_type=5), InDoubtError),
         (OperationTimedOut(), InDoubtError),
         (ConnectionShutdown("gone"), InDoubtError),

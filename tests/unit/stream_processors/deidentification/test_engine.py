@@ -396,8 +396,9 @@ def test_a_patient_named_like_a_mark_or_a_code_is_cleaned_all_the_same(name: str
 )
 def test_what_is_typed_in_place_of_a_code_goes(keyword: str, listed: str) -> None:
     def cleaned(value: str) -> object:
-        raw = to_bytes(ct_slice("a", Options(extra={keyword: value})))
-        return pydicom.dcmread(BytesIO(deidentify(raw, NAMES).data))[keyword].value
+        data_set = ct_slice("a")
+        setattr(data_set, keyword, value)
+        return pydicom.dcmread(BytesIO(deidentify(to_bytes(data_set), NAMES).data))[keyword].value
 
     assert cleaned(listed) == listed
     assert not cleaned("MISS MARPLE")
