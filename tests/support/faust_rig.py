@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from runtime.clock import SystemClock
 from runtime.connections import INSTANCE_VARIABLE, Connections, assemble
+from runtime.kafka_consumer import received as from_kafka
 from runtime.ports import Record
 from runtime.prepare import prepare
 from runtime.settings import SETTINGS_VARIABLE, ClusterSettings, Settings
@@ -101,11 +102,30 @@ class Rig:
             each.wait()
 
     def records(self, topic: str) -> list[Record]:
-        """Records of this test, by partition."""
-        found = []
-        for number, start in self.starts[topic].items():
-            found += self.made.log.read(topic, number, start, 100_000)
-        return found
+        """Records of this test, by partition: all partitions at once, as the log port's own reader would wait for each."""
+        reader = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": "test-reader",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+            }
+        )
+        reader.assign([TopicPartition(topic, number, start) for number, start in self.starts[topic].items()])
+        found: dict[int, list[Record]] = {number: [] for number in self.starts[topic]}
+        ended: set[int] = set()
+        while ended != set(found):
+            message = reader.poll(PATIENCE_S)
+            assert message is not None, "the topic could not be read"
+            number, error = message.partition() or 0, message.error()
+            if error is not None:
+                assert error.code() == KafkaError._PARTITION_EOF, error
+                ended.add(number)
+            elif number not in ended:
+                found[number].append(from_kafka(message))
+        reader.close()
+        return [record for records in found.values() for record in records]
 
     def events(self, topic: str) -> list[Event]:
         """Events of this test, by partition."""
