@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 PREPARE := sh deploy/local/prepare.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check bench test-training lock clean browser
+.PHONY: help setup demo up down test check bench test-training lock clean browser tools
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -30,10 +30,14 @@ setup: $(VENV)/.product $(TRITON)/.ready ## the product's environment and the Tr
 demo: setup ## studies from files to a worklist in the browser; stays up until `make down`
 	$(BIN)/radstream demo $(ARGS)
 
-down: ## stop everything that this checkout started
-	@if [ -x $(BIN)/radstream ]; then $(BIN)/radstream down $(ARGS); else echo "Nothing was started from here."; fi
+up: setup tools ## Kafka, registry, Cassandra, S3 and Triton on this machine, and Radstream on them; stays up until `make down`
+	$(BIN)/python -m deploy.local resolve
+	$(BIN)/radstream up --profile cluster $(ARGS)
 
-test: $(VENV)/.tests $(TRITON)/.ready browser ## every test
+down: ## stop everything that this checkout started
+	@if [ -x $(BIN)/radstream ]; then $(BIN)/radstream down $(ARGS) && $(BIN)/python -m deploy.local down; else echo "Nothing was started from here."; fi
+
+test: $(VENV)/.tests $(TRITON)/.ready browser tools ## every test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 check: $(VENV)/.tests ## ruff, mypy and the import contracts
@@ -56,7 +60,7 @@ lock: $(VENV)/.installer ## compile requirements/*.txt again; UPGRADE=--upgrade 
 	$(COMPILE) requirements/training.in --output-file requirements/training.txt
 
 clean: down ## stop, then remove environments, data and caches
-	rm -rf $(VENV) $(TRITON) $(TRAINING) .radstream build dist *.egg-info
+	rm -rf $(VENV) $(TRITON) $(TRAINING) .radstream .radstream-servers build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- environments -------------------------------------------------------------------------------------------------
@@ -89,3 +93,7 @@ $(TRAINING)/.ready: requirements/training.txt | $(VENV)/.installer
 
 browser: $(VENV)/.tests
 	@$(PREPARE) browser $(BIN)/python
+	@$(PREPARE) curl
+
+tools:
+	@$(PREPARE) servers

@@ -25,13 +25,14 @@ def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str) -> st
     alone, burst, model = latency.alone_p50, latency.burst_p50, latency.model_p50
     return f"""# Benchmarks
 
-Made by `make bench`, which runs each measurement beside its limit in one run and overwrites this page. Read the ratios: the absolute
-figures belong to the machine they were taken on ({machine}).
+Made by `make bench`, which runs each measurement beside its limit in one run and overwrites this page. Read the ratios: the
+absolute figures belong to the machine they were taken on ({machine}).
 
 ## STOW-RS against a raw copy into the same store
 
-{stow.STUDIES} CT studies of {stow.SLICES} slices (0.5 MB each), one request per study, with the whole system running and working on what
-came in. The limit writes the same bytes with `Objects.put` on the same disk: no HTTP, no encryption, no header, no vault, no log.
+{stow.STUDIES} CT studies of {stow.SLICES} slices (0.5 MB each), one request per study, with the whole system running and working
+on what came in. The limit writes the same bytes with `Objects.put` on the same disk: no HTTP, no encryption, no header, no
+vault, no log.
 Median of {stow.ROUNDS} alternating rounds.
 
 | connections | STOW MB/s | raw copy MB/s | ratio |
@@ -40,8 +41,9 @@ Median of {stow.ROUNDS} alternating rounds.
 
 ## Last byte received to alert delivered
 
-Generated chest X-rays with a pneumothorax, from the moment the last byte left the sender to the moment the webhook's receiver had the
-page. An X-ray waits for no quiet window. The limit is decode, preprocess and inference of the same image in one process on one thread.
+Generated chest X-rays with a pneumothorax, from the moment the last byte left the sender to the moment the webhook's receiver
+had the page. An X-ray waits for no quiet window. The limit is decode, preprocess and inference of the same image in one process
+on one thread.
 
 | | p50 s | p95 s | times the model alone (p50) |
 |---|---|---|---|

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import pkgutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import sinks
-import sinks.notifiers
-import stream_processors.steps
+from deploy.local.servers import NAMES
 from runtime.settings import Settings
+from sinks import catalogue as sinks
+from stream_processors import catalogue as processors
 
-NOT_SINKS = frozenset({"__main__", "sink", "runner", "notifier"})
-"""Files in `sinks/` that are no destination."""
+SERVERS_FOLDER = "servers"
+"""Folder of the engines' data and logs, under the run's data."""
+SERVER = "server-"
+"""What the names of the engines' processes begin with: there is a sink called `objects`, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,28 @@ class Component:
     command
         Arguments after the Python interpreter.
     reports
-        Whether it writes its address to the run folder (all of ours do).
+        Whether it writes its address to the run folder (all of ours do); one that does waits for topics and tables.
+    group
+        Component that several processes share, empty where the name is the component's.
+    instance
+        What tells it apart from the others of its component.
     """
 
     name: str
     command: tuple[str, ...]
     reports: bool = True
+    group: str = ""
+    instance: str = ""
+
+    @property
+    def component(self) -> str:
+        """The component whose code this process runs."""
+        return self.group or self.name
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is an engine, which starts before ours and stops after them."""
+        return self.name.startswith(SERVER)
 
     @property
     def argv(self) -> list[str]:
@@ -39,26 +56,15 @@ class Component:
         return [sys.executable, *self.command]
 
 
-def steps() -> list[str]:
-    """Names of all steps."""
-    return sorted(info.name for info in pkgutil.iter_modules(stream_processors.steps.__path__))
-
-
-def destinations() -> list[str]:
-    """Names of all sinks."""
-    names = (info.name for info in pkgutil.iter_modules(sinks.__path__) if not info.ispkg)
-    return sorted(name for name in names if name not in NOT_SINKS)
-
-
-def channels() -> list[str]:
-    """Names of all notifiers."""
-    names = (info.name for info in pkgutil.iter_modules(sinks.notifiers.__path__))
-    return sorted(name for name in names if name not in NOT_SINKS)
-
-
 def consumers() -> list[str]:
     """Names of all processes that read topics; each has a dead-letter topic."""
-    return [*steps(), *destinations(), *channels()]
+    return [*processors.names(), *sinks.destinations(), *sinks.channels()]
+
+
+def reads(consumer: str) -> tuple[str, ...]:
+    """Topics that a consumer declares to read."""
+    known = processors.load(consumer) if consumer in processors.names() else sinks.load(consumer)
+    return known.reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +79,22 @@ class Plan:
         Port of its HTTP interface, which only its own health check uses.
     receiver_port
         Port of the demonstration's webhook receiver; 0 without one.
+    servers
+        Whether Kafka, the registry, Cassandra and S3 run on this machine, under the run's folder.
+    workers
+        Number of processes of a step or sink, where it is not one.
     """
 
     triton: str = ""
     triton_http_port: int = 0
     receiver_port: int = 0
+    servers: bool = False
+    workers: dict[str, int] = field(default_factory=dict)
 
 
 def components(settings: Settings, plan: Plan) -> list[Component]:
     """Every process of a run, in the order they are started."""
-    found = []
+    found = _servers(settings) if plan.servers else []
     if plan.receiver_port:
         deliveries = settings.data / "alerts-received.jsonl"
         command = ("-m", "cli.receiver", str(plan.receiver_port), str(deliveries))
@@ -104,8 +116,27 @@ def components(settings: Settings, plan: Plan) -> list[Component]:
             )
         )
     found.append(Component("stow", ("-m", "producers", "stow")))
-    found += [Component(name, ("-m", "stream_processors", name)) for name in steps()]
-    found += [Component(name, ("-m", "sinks", name)) for name in destinations()]
-    found += [Component(name, ("-m", "sinks", "notify", name)) for name in channels()]
+    readers = [Component(name, ("-m", "stream_processors", name)) for name in processors.names()]
+    readers += [Component(name, ("-m", "sinks", name)) for name in sinks.destinations()]
+    readers += [Component(name, ("-m", "sinks", "notify", name)) for name in sinks.channels()]
+    for reader in readers:
+        found += workers(reader, plan.workers.get(reader.name, 1))
     found.append(Component("portal", ("-m", "portal_api")))
     return found
+
+
+def workers(reader: Component, count: int) -> list[Component]:
+    """So many processes of one component; the first keeps the bare name, so that scaling leaves it in peace."""
+    names = [(reader.name, "")] + [(f"{reader.name}-{number}", str(number)) for number in range(2, count + 1)]
+    return [
+        Component(name, reader.command, group=reader.name, instance=instance)
+        for name, instance in names[:count]
+    ]
+
+
+def _servers(settings: Settings) -> list[Component]:
+    folder = f"--folder={settings.data / SERVERS_FOLDER}"
+    return [
+        Component(f"{SERVER}{name}", ("-m", "deploy.local", "serve", name, folder), reports=False)
+        for name in NAMES
+    ]

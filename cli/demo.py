@@ -142,7 +142,9 @@ def summarise(
     )
 
 
-def demonstrate(*, exit_after: bool, json_file: Path | None, say: Say) -> Demonstration:
+def demonstrate(
+    *, exit_after: bool, json_file: Path | None, say: Say, profile: runs.Profile = "embedded"
+) -> Demonstration:
     """Run the demonstration and leave it running unless `exit_after`.
 
     Raises
@@ -160,13 +162,16 @@ def demonstrate(*, exit_after: bool, json_file: Path | None, say: Say) -> Demons
         name,
         dict.fromkeys(SITES, f"http://127.0.0.1:{port}/alerts"),
         triton=environment is not None,
+        profile=profile,
         quiet_window_s=QUIET_WINDOW_S,
     )
     tokens = {site: runs.token(run, site, "gateway", f"demo-sender-{site}") for site in SITES}
     reader_token = runs.token(run, SITES[0], "radiologist", "dr-reader")
     done = False
     try:
-        launch.start(run, settings, Plan(str(environment or ""), triton_http, port))
+        launch.start(
+            run, settings, Plan(str(environment or ""), triton_http, port, servers=profile == "cluster")
+        )
         say("Generating chest X-rays and copying public sample files while the processes start")
         to_send = tuple(studies())
         launch.wait_ready(run, settings)

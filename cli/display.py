@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.demo import Demonstration
+from cli.orphans import Orphan
 from cli.outcome import StudyOutcome
 from cli.reconcile import Report
 from cli.trace import TracedHop
@@ -109,3 +110,10 @@ def reconciliation(console: Console, report: Report) -> None:
         console.print(f"{problem.kind:8} {problem.what:30} {problem.site} {problem.study} {problem.subject}")
     counts = ", ".join(f"{report.count(kind)} {kind}" for kind in ("lost", "doubled", "pending"))
     console.print(f"{report.studies} studies, {report.instances} instances acknowledged: {counts}")
+
+
+def orphans(console: Console, found: Sequence[Orphan]) -> None:
+    """Show raw objects that nothing refers to."""
+    for orphan in found:
+        console.print(f"orphan   {orphan.day} {orphan.size:>12} bytes  {orphan.object_key}", soft_wrap=True)
+    console.print(f"{len(found)} orphans; nobody was told that they are stored")

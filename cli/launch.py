@@ -7,13 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import httpx
 
-from cli.components import Plan, components, consumers
+from cli.components import SERVER, SERVERS_FOLDER, Plan, components, consumers
+from cli.plan import read_plan, write_plan
 from cli.runs import Run
+from deploy.local import servers
+from deploy.local.place import existing
 from inference.catalogue import all_models
 from inference.repository import render
 from inference.server import TritonAbsent, find_server
@@ -40,22 +42,66 @@ def triton_environment() -> tuple[Path | None, str]:
     return folder, ""
 
 
-def start(run: Run, settings: Settings, plan: Plan) -> None:
-    """Create topics, buckets and tables, then start the supervisor in a session of its own."""
+def start(run: Run, settings: Settings, plan: Plan) -> subprocess.Popen[bytes]:
+    """Start the supervisor, which is returned, in a session of its own; then create topics, buckets and tables.
+
+    The supervisor starts engines and Triton at once, and our processes when what they need is there.
+
+    Raises
+    ------
+    NotReadyError
+        An engine did not start.
+    """
     os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
-    connections = connect(settings, "cli")
-    try:
-        prepare(connections, consumers())
-    finally:
-        connections.close()
+    run.prepared_file.unlink(missing_ok=True)
     if plan.triton:
         render([model.SPEC for model in all_models().values()], settings.data / "models")
-    run.plan_file.write_text(json.dumps(asdict(plan)), "utf-8")
+    write_plan(run, plan)
+    supervisor = _supervise(run)
+    try:
+        if plan.servers:
+            _wait_for_servers(run, settings)
+        connections = connect(settings, "cli")
+        try:
+            prepare(connections, consumers())
+        finally:
+            connections.close()
+    except BaseException:
+        supervisor.terminate()
+        supervisor.wait()
+        raise
+    run.prepared_file.touch()
+    return supervisor
+
+
+def _supervise(run: Run) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "cli.supervisor", str(run.path)]
     logs = run.data / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / "supervisor.log").open("ab") as log:
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _wait_for_servers(run: Run, settings: Settings) -> None:
+    """Wait until each engine on this machine is well."""
+    waiting = servers.servers(existing(settings.data / SERVERS_FOLDER))
+    deadline = time.monotonic() + servers.READY_TIMEOUT_S
+    while waiting := {name: server for name, server in waiting.items() if not server.is_ready()}:
+        if time.monotonic() > deadline:
+            logs = (run.data / "logs" / f"{SERVER}{name}.log" for name in waiting)
+            said = "\n".join(servers.last_lines(log) for log in logs)
+            raise NotReadyError(f"not well: {', '.join(waiting)}\n{said}")
+        time.sleep(servers.LOOK_S)
+
+
+def ill_servers(run: Run) -> set[str]:
+    """Names of the engines' processes that do not answer; empty where the run has none of its own."""
+    if not read_plan(run).servers:
+        return set()
+    every = servers.servers(existing(run.data / SERVERS_FOLDER))
+    return {f"{SERVER}{name}" for name, server in every.items() if not server.is_ready()}
 
 
 def address_of(run: Run, component: str) -> str | None:
@@ -82,7 +128,7 @@ def is_ready(run: Run, component: str, client: httpx.Client) -> bool:
 def unready(run: Run, settings: Settings) -> list[str]:
     """Names of the processes that are not ready now."""
     with httpx.Client(trust_env=False) as client:
-        names = [component.name for component in components(settings, Plan()) if component.reports]
+        names = [component.name for component in components(settings, read_plan(run)) if component.reports]
         return [name for name in names if not is_ready(run, name, client)]
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +15,18 @@ import typer
 from rich.console import Console
 
 from cli import display, launch, runs
-from cli.components import Plan
+from cli.components import Plan, consumers
 from cli.demo import demonstrate
+from cli.orphans import orphans
+from cli.plan import read_plan, write_plan
+from cli.reconcile import GRACE_S, Extent
 from cli.reconcile import reconcile as compare
 from cli.runs import Run
 from cli.status import processes
 from cli.trace import trace as hops_of_study
+from deploy.local.resolve import NotResolvedError, resolve
+from deploy.local.servers import NAMES
+from deploy.local.tools import MissingToolError
 from runtime.connections import Connections, connect
 from runtime.settings import load_settings
 from schemas.summary import shortfalls
@@ -32,6 +38,10 @@ UP = "up"
 """Name of the run that `radstream up` starts and takes up again."""
 ROLES = ("radiologist", "operator", "gateway", "service")
 
+ProfileOption = Annotated[
+    runs.Profile,
+    typer.Option(help="Engines: embedded, or cluster (Kafka, Cassandra, S3 as processes of this machine)."),
+]
 RunOption = Annotated[
     str, typer.Option("--run", help="Run folder's name; by default the newest that is running.")
 ]
@@ -64,12 +74,14 @@ def _connected(run: Run) -> Connections:
 
 @app.command()
 def demo(
+    profile: ProfileOption = "embedded",
     exit_after: Annotated[bool, typer.Option("--exit", help="Stop everything at the end.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary to this file.")] = None,
 ) -> None:
     """Send public and generated studies through every process and show what became of them."""
     try:
-        done = demonstrate(exit_after=exit_after, json_file=json_file, say=_say)
+        _fetch_servers(profile)
+        done = demonstrate(exit_after=exit_after, json_file=json_file, say=_say, profile=profile)
     except launch.NotReadyError as error:
         raise _fail(str(error)) from error
     display.demonstration(console, done)
@@ -86,24 +98,31 @@ def demo(
 
 @app.command()
 def up(
-    profile: Annotated[str, typer.Option(help="Engines to run on: embedded.")] = "embedded",
+    profile: ProfileOption = "embedded",
     site: Annotated[list[str] | None, typer.Option(help="A site; may be given several times.")] = None,
     webhook: Annotated[str, typer.Option(help="Address that takes alerts of all sites.")] = "",
-    name: Annotated[str, typer.Option("--run", help="Name of the run folder.")] = UP,
+    workers: Annotated[
+        list[str] | None, typer.Option(help="COMPONENT=N processes of a step or sink; may be repeated.")
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--run", help="Name of the run folder; by default up or up-cluster.")
+    ] = "",
 ) -> None:
     """Start every process and keep them running; data of an earlier `up` is taken up again."""
-    if profile != "embedded":
-        raise _fail(f"There is no profile {profile!r} yet; choose embedded.")
+    wanted = _workers(workers or [])
+    name = name or (UP if profile == "embedded" else f"{UP}-{profile}")
     run = Run(runs.home() / name)
     if run.supervisor_pid() is not None:
         raise _fail(f"{name} is running already; see: radstream status")
+    _fetch_servers(profile)
     environment, why_not = launch.triton_environment()
     if environment is None:
         _say(f"No Triton server here ({why_not}); models run by ONNX Runtime in-process.")
     sites = dict.fromkeys(site or ["main"], webhook)
-    run, settings = runs.create(name, sites, triton=environment is not None)
-    launch.start(run, settings, Plan(str(environment or ""), runs.free_ports(1)[0]))
+    run, settings = runs.create(name, sites, triton=environment is not None, profile=profile)
+    plan = Plan(str(environment or ""), runs.free_ports(1)[0], servers=profile == "cluster", workers=wanted)
     try:
+        launch.start(run, settings, plan)
         launch.wait_ready(run, settings)
     except launch.NotReadyError as error:
         runs.stop(run)
@@ -111,6 +130,40 @@ def up(
     _say(f"STOW-RS  http://{settings.stow.host}:{settings.stow.port}/studies")
     _say(f"Portal   http://{settings.portal.host}:{settings.portal.port}/")
     _say(f"Tokens   radstream token gateway --site {next(iter(sites))}")
+
+
+@app.command()
+def scale(
+    workers: Annotated[list[str], typer.Argument(help="COMPONENT=N, for example infer=3.")],
+    run_name: RunOption = "",
+) -> None:
+    """Change how many processes of a step or sink run; those that go drain first, the others keep working."""
+    run = _chosen(run_name)
+    if run.supervisor_pid() is None:
+        raise _fail(f"{run.name} is not running")
+    plan = read_plan(run)
+    write_plan(run, replace(plan, workers=plan.workers | _workers(workers)))
+
+
+def _workers(texts: list[str]) -> dict[str, int]:
+    """Number of processes by component."""
+    found = {}
+    for text in texts:
+        component, _, count = text.partition("=")
+        if component not in consumers() or not count.isdecimal() or int(count) < 1:
+            raise _fail(f"{text!r} is not COMPONENT=N; components are {', '.join(consumers())}")
+        found[component] = int(count)
+    return found
+
+
+def _fetch_servers(profile: runs.Profile) -> None:
+    """Fetch the programs of the servers that a profile needs, where they are not here yet."""
+    if profile == "embedded":
+        return
+    try:
+        resolve(NAMES, _say)
+    except (MissingToolError, NotResolvedError) as error:
+        raise _fail(str(error)) from error
 
 
 @app.command()
@@ -163,10 +216,14 @@ def token(
     if role not in ROLES:
         raise _fail(f"no such role; choose one of {', '.join(ROLES)}")
     run = _chosen(run_name)
-    os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
-    if site not in {known.name for known in load_settings().sites}:
-        raise _fail("this run has no such site")
-    sys.stdout.write(runs.token(run, site, role, user) + "\n")
+    connections = _connected(run)
+    try:
+        if site not in {known.name for known in connections.settings.sites}:
+            raise _fail("this run has no such site")
+        made = runs.audited_token(run, connections, site, role, user)
+    finally:
+        connections.close()
+    sys.stdout.write(made + "\n")
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -201,15 +258,33 @@ def trace(
 @app.command()
 def reconcile(
     days: Annotated[int, typer.Option(help="How many days back, today included.")] = 2,
+    grace: Annotated[
+        float, typer.Option(help="Seconds after receipt within which something missing counts as pending.")
+    ] = GRACE_S,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every raw object whole and compare its digest; slower.")
+    ] = False,
+    left_over: Annotated[
+        bool,
+        typer.Option(
+            "--orphans",
+            help="List raw objects older than a day that no sender was told of, and nothing else.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     run_name: RunOption = "",
 ) -> None:
     """Compare what senders were told with objects, topics, tables and alerts; exit status 1 if anything is lost or doubled."""
     connections = _connected(_chosen(run_name))
+    if left_over:
+        _show_orphans(connections, as_json)
+        return
     today = datetime.now(UTC).date()
     wanted = [(today - timedelta(days=back)).isoformat() for back in range(days)]
     try:
-        report = compare(connections, [site.name for site in connections.settings.sites], wanted)
+        report = compare(
+            connections, [site.name for site in connections.settings.sites], Extent(wanted, grace, verify)
+        )
     finally:
         connections.close()
     if as_json:
@@ -218,6 +293,17 @@ def reconcile(
         display.reconciliation(console, report)
     if report.count("lost") or report.count("doubled"):
         raise typer.Exit(1)
+
+
+def _show_orphans(connections: Connections, as_json: bool) -> None:
+    try:
+        found = orphans(connections, [site.name for site in connections.settings.sites])
+    finally:
+        connections.close()
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(orphan) for orphan in found], indent=1) + "\n")
+    else:
+        display.orphans(console, found)
 
 
 def main() -> None:

@@ -68,6 +68,13 @@ def read_deliveries(file: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line]
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """The base class prints the trace of a request that goes wrong, and with it what the request held."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing."""
+
+
 def listen(received: Received, port: int = 0) -> ThreadingHTTPServer:
     """Bind the receiver's server; `serve_forever()` runs it."""
 
@@ -85,7 +92,7 @@ def listen(received: Received, port: int = 0) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
             """Say nothing: a request line is not for a terminal."""
 
-    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    return _QuietServer(("127.0.0.1", port), Handler)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import getpass
 import json
 import os
 import secrets
@@ -19,6 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cli.components import SERVERS_FOLDER
+from deploy.local.place import new
+from deploy.local.settings import cluster_settings
+from runtime.connections import Connections
 from runtime.credentials import new_token
 from runtime.settings import (
     ENCODED,
@@ -31,10 +36,16 @@ from runtime.settings import (
     TritonSettings,
 )
 
+MADE = "token.made"
+"""Action of the audit event that a new token leaves."""
+TERMINAL_ROLE = "terminal"
+"""Role of whoever may run commands on this machine: the operating system let them, no token did."""
+Profile = Literal["embedded", "cluster"]
+
 SECRET_BYTES = 32
 """Length of every generated key: AES-256 and HMAC-SHA256."""
-STOP_TIMEOUT_S = 30.0
-"""Seconds the supervisor may take to drain its processes before it is killed."""
+STOP_TIMEOUT_S = 60.0
+"""Seconds the supervisor may take to drain its processes, and then the engines, before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,11 @@ class Run:
     def plan_file(self) -> Path:
         """Which processes besides our own components the supervisor keeps."""
         return self.path / "plan.json"
+
+    @property
+    def prepared_file(self) -> Path:
+        """There once topics, tables and buckets are: our own processes start then."""
+        return self.path / "prepared"
 
     @property
     def supervisor_file(self) -> Path:
@@ -140,6 +156,7 @@ def create(
     sites: dict[str, str],
     *,
     triton: bool,
+    profile: Profile = "embedded",
     quiet_window_s: float = 10.0,
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO",
 ) -> tuple[Run, Settings]:
@@ -153,6 +170,8 @@ def create(
         Webhook address of each site, empty for none.
     triton
         Whether a Triton server is going to run (else ONNX Runtime in-process).
+    profile
+        Engines: embedded, or real servers of the run's own on this machine.
     quiet_window_s
         Seconds without a new image that complete a study.
     log_level
@@ -163,7 +182,7 @@ def create(
     run.path.chmod(0o700)
     stow, portal, grpc, metrics = free_ports(4)
     settings = Settings(
-        profile="embedded",
+        profile=profile,
         data=run.data,
         sites=[
             SiteSettings(
@@ -187,6 +206,7 @@ def create(
             address=f"127.0.0.1:{grpc}" if triton else "", metrics=f"127.0.0.1:{metrics}" if triton else ""
         ),
         steps=StepsSettings(quiet_window_s=quiet_window_s),
+        cluster=cluster_settings(new(run.data / SERVERS_FOLDER)) if profile == "cluster" else None,
         log_level=log_level,
     )
     _no_credentials_yet(run)
@@ -205,6 +225,13 @@ def _no_credentials_yet(run: Run) -> None:
 def token(run: Run, site: str, role: str, user: str) -> str:
     """Make a token; only its digest is kept."""
     return new_token(run.credentials, site, role, user)
+
+
+def audited_token(run: Run, connections: Connections, site: str, role: str, user: str) -> str:
+    """Make a token for a person at a terminal: that it was made, by whom and for which role, is on record first."""
+    actor = getpass.getuser()
+    connections.auditor.used(site, [], MADE, f"{role} token", actor=actor, actor_role=TERMINAL_ROLE)
+    return token(run, site, role, user)
 
 
 def stop(run: Run) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
 
 from cli import launch
-from cli.components import consumers
+from cli.components import consumers, reads
 from cli.runs import Run
 from runtime.ports import Log
 
@@ -30,7 +31,7 @@ class ProcessStatus:
     state
         `ready`, `not ready` or `down`.
     lag
-        Records it has not acknowledged yet; None where it reads nothing.
+        Records its component has not acknowledged yet; None where it reads nothing, and for all workers but the first.
     """
 
     name: str
@@ -41,13 +42,12 @@ class ProcessStatus:
     lag: int | None
 
 
-def lag_of(log: Log, group: str) -> int:
-    """Records in the topics a group ever committed to that it has not acknowledged."""
+def lag_of(log: Log, group: str, topics: Sequence[str]) -> int:
+    """Records of the topics that a group has not acknowledged."""
     behind = 0
-    for topic in log.topics():
+    for topic in topics:
         committed = log.committed(group, topic)
-        if any(committed.values()):
-            behind += sum(end - committed.get(part, 0) for part, end in log.end_offsets(topic).items())
+        behind += sum(end - committed.get(part, 0) for part, end in log.end_offsets(topic).items())
     return behind
 
 
@@ -57,14 +57,14 @@ def processes(run: Run, log: Log) -> list[ProcessStatus]:
         state = json.loads(run.supervisor_file.read_text("utf-8"))["components"]
     except (OSError, ValueError, KeyError):
         return []
-    readers = set(consumers())
+    readers, ill = set(consumers()), launch.ill_servers(run)
     found = []
     with httpx.Client(trust_env=False) as client:
         for name, child in state.items():
             pid = child["pid"] or 0
-            ready = not child["reports"] or launch.is_ready(run, name, client)
+            ready = name not in ill and (not child["reports"] or launch.is_ready(run, name, client))
             condition = "down" if not pid else "ready" if ready else "not ready"
-            lag = lag_of(log, name) if name in readers else None
+            lag = lag_of(log, name, reads(name)) if name in readers else None
             address = launch.address_of(run, name) or ""
             found.append(ProcessStatus(name, pid, child["starts"], address, condition, lag))
     return found

@@ -17,6 +17,8 @@ from runtime.credentials import Credentials
 
 WEB = Path(__file__).parent / "web"
 VERSION = "0.1.0"
+SUBJECTS = (worklist, studies, alerts, operations, session)
+"""Every module with routes."""
 
 
 def create_app(connections: Connections, credentials: Credentials) -> FastAPI:
@@ -35,7 +37,7 @@ def create_app(connections: Connections, credentials: Credentials) -> FastAPI:
         sessions=Sessions(connections.settings.keys.session.read(), connections.clock),
         templates=environment(WEB),
     )
-    for subject in (worklist, studies, alerts, operations, session):
+    for subject in SUBJECTS:
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=WEB / "static"))
     failures.install(app)

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from jinja2 import Environment
 
 from portal_api.identity import Person, Sessions, forged, provenance
+from portal_api.services import denials
 from portal_api.services.access import ForbiddenError, Permission, UnauthenticatedError, allows, may_sign_in
 from runtime.connections import Connections
 from runtime.credentials import Credentials
@@ -58,6 +59,7 @@ def requires(permission: Permission) -> Callable[[Request], Person]:
         if person is None or not may_sign_in(person.role):
             raise UnauthenticatedError
         if not allows(person.role, permission):
+            denials.record(portal_of(request).connections, person, permission)
             raise ForbiddenError(permission)
         token = request.headers.get("x-csrf-token", "")
         if request.method not in READING_METHODS and forged(person, provenance(request.headers), token):

@@ -77,7 +77,9 @@ class Provenance:
 def provenance(headers: Mapping[str, str]) -> Provenance:
     """Read where a request comes from."""
     return Provenance(
-        origin=headers.get("origin"), host=headers.get("host", ""), fetch_site=headers.get("sec-fetch-site", "")
+        origin=headers.get("origin"),
+        host=headers.get("host", ""),
+        fetch_site=headers.get("sec-fetch-site", ""),
     )
 
 

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -275,6 +276,11 @@ def _header(dataset: Dataset, meta: Dataset, syntax: str) -> Header:
         study_instance_uid=study, **{name: _text(dataset, tag) for name, tag in IDENTITY_TAGS.items()}
     )
     return Header(study, series, instance, sop_class, syntax, _priority(dataset), identity)
+
+
+def registered(uid: str) -> str:
+    """Return a class or syntax that PS3.6 Annex A registers, else "": a UID of one device may name one examination."""
+    return uid if UID(uid, pydicom.config.IGNORE).type else ""
 
 
 def _uid(dataset: Dataset, tag: int) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from producers.chunk import chunk_id, reference, strictest
-from producers.header import MAX_HEADER_BYTES, Header, MalformedError, NeedMoreError, read_header
+from producers.header import MAX_HEADER_BYTES, Header, MalformedError, NeedMoreError, read_header, registered
 from producers.incoming import Incoming, day, object_key
 from runtime import faults
 from runtime.buckets import QUARANTINE, RAW
@@ -213,8 +213,8 @@ class Delivery:
             bucket=RAW,
             object_key=incoming.key,
             size=incoming.size,
-            sop_class_uid=header.sop_class_uid,
-            transfer_syntax_uid=header.transfer_syntax_uid,
+            sop_class_uid=registered(header.sop_class_uid),
+            transfer_syntax_uid=registered(header.transfer_syntax_uid),
             gateway=self._gateway,
             ordered_priority=header.requested_priority or self._default_priority,
             received_at=incoming.received_at,

@@ -20,7 +20,7 @@ from runtime.metrics import Metrics
 from runtime.ports import Log, Objects, Registry, Tables
 from runtime.publishing import Publisher, register_schemas
 from runtime.sealed import SealedObjects
-from runtime.settings import Settings
+from runtime.settings import ClusterSettings, Settings
 from runtime.vault import Vault
 from schemas.identifiers import PseudonymKey, Pseudonyms, WeakKeyError, site_key
 
@@ -137,16 +137,10 @@ def assemble(
 
 
 def engines(settings: Settings) -> Engines:
-    """Open the engines of the profile.
-
-    Raises
-    ------
-    StopError
-        This version has no engines for the profile.
-    """
-    if settings.profile != "embedded":
-        raise StopError(f"this version has no engines for the profile {settings.profile}")
+    """Open the engines of the profile."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.cluster is not None and settings.profile == "cluster":
+        return _cluster(settings.cluster)
     delivery = settings.delivery
     return Engines(
         log=EmbeddedLog(
@@ -158,4 +152,19 @@ def engines(settings: Settings) -> Engines:
         objects=EmbeddedObjects(settings.data / "objects"),
         tables=EmbeddedTables(settings.data / "tables"),
         registry=EmbeddedRegistry(settings.data / "registry"),
+    )
+
+
+def _cluster(settings: ClusterSettings) -> Engines:
+    """Connect to the real engines; their client libraries are loaded by the processes that use them only."""
+    from runtime.kafka import KafkaLog
+    from runtime.objects import S3Objects
+    from runtime.registry import ConfluentRegistry
+    from runtime.tables import CassandraTables
+
+    return Engines(
+        log=KafkaLog(settings.kafka),
+        objects=S3Objects(settings.s3),
+        tables=CassandraTables(settings.cassandra),
+        registry=ConfluentRegistry(settings.registry),
     )

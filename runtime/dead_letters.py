@@ -25,6 +25,10 @@ STUDY = re.compile(r"st-[0-9a-f]{32}")
 """A study's pseudonym: the only key that may be repeated outside quarantine."""
 
 
+REASON = re.compile(r"[a-z]{2,20}(-[a-z0-9]{1,20}){0,7}")
+"""A reason class. What is written in another way is a sentence, which may quote what it is about."""
+
+
 class DeadLetters:
     """Takes records out of the way without losing them.
 
@@ -104,7 +108,9 @@ class DeadLetters:
 
 def reason_of(error: BaseException) -> str:
     """Reason class of an error: its own where it carries one."""
-    return error.reason if isinstance(error, (DeadLetterError, UndecodableError)) else UNEXPECTED
+    if not isinstance(error, (DeadLetterError, UndecodableError)):
+        return UNEXPECTED
+    return error.reason if REASON.fullmatch(error.reason) else UNEXPECTED
 
 
 def _study(record: Record, origin: Envelope | None) -> str:

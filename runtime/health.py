@@ -64,7 +64,7 @@ class Presence:
     def open(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Serve `/livez`, `/readyz` and `/metrics`, and return the URL (port 0: a free one)."""
         with self._lock:
-            self._server = ThreadingHTTPServer((host, port), _handler(self, self._metrics))
+            self._server = _QuietServer((host, port), _handler(self, self._metrics))
             self._server.daemon_threads = True
             threading.Thread(
                 target=self._server.serve_forever, args=(0.1,), name="health", daemon=True
@@ -101,6 +101,13 @@ class Presence:
                 file,
             )
         draft.replace(self._path)
+
+
+class _QuietServer(ThreadingHTTPServer):
+    """A probe that goes wrong is the prober's affair: the base class prints its trace, message included, past all filters."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing."""
 
 
 def _handler(presence: Presence, metrics: Metrics) -> type[BaseHTTPRequestHandler]:

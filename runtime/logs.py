@@ -139,6 +139,36 @@ class _Foreign(logging.Handler):
         logger(self._component).log(record.levelno, FOREIGN, logger=record.name, where=where, exc_info=error)
 
 
+LIMIT_LINES, LIMIT_S = 3, 10.0
+"""Lines that one place in another library may write in so many seconds."""
+
+
+class _Limit(logging.Filter):
+    """Lets a few lines of each place through, then none until the time is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._windows: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Count the line and say whether it may be written."""
+        place = (record.pathname, record.lineno)
+        since, lines = self._windows.get(place, (float("-inf"), 0))
+        if record.created - since >= LIMIT_S:
+            since, lines = record.created, 0
+        self._windows[place] = (since, lines + 1)
+        return lines < LIMIT_LINES
+
+
+def limit(component: str, name: str, level: int = logging.WARNING) -> None:
+    """Have a talkative library write a few lines of each kind in ten seconds, and nothing below a level."""
+    found = logging.getLogger(name)
+    found.handlers = [_Foreign(component)]
+    found.handlers[0].addFilter(_Limit())
+    found.propagate = False
+    found.setLevel(level)
+
+
 def _catch_uncaught(component: str) -> None:
     def of_process(
         _type: type[BaseException], error: BaseException, _trace: types.TracebackType | None

@@ -15,6 +15,8 @@ Name = Literal[
     "radstream_deadlines_total",
     "radstream_lag_events",
     "radstream_lag_seconds",
+    "radstream_in_flight_bytes",
+    "radstream_rebalances_total",
     "radstream_batch_events",
     "radstream_step_seconds",
     "radstream_publish_seconds",
@@ -53,6 +55,10 @@ METRICS: dict[Name, Meaning] = {
     ),
     "radstream_lag_events": Meaning("gauge", "events", "Records in the log behind the committed offsets"),
     "radstream_lag_seconds": Meaning("gauge", "seconds", "Age of the oldest record of the last batch"),
+    "radstream_in_flight_bytes": Meaning("gauge", "bytes", "Values read from the log and not resolved yet"),
+    "radstream_rebalances_total": Meaning(
+        "counter", "assignments", "Times the group gave this process its partitions"
+    ),
     "radstream_batch_events": Meaning("histogram", "events", "Inputs resolved together"),
     "radstream_step_seconds": Meaning("histogram", "seconds", "One run of the step over one input"),
     "radstream_publish_seconds": Meaning("histogram", "seconds", "Confirming the outputs of one batch"),

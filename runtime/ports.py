@@ -18,6 +18,9 @@ from schemas.tables import Row
 
 R = TypeVar("R", bound=Row)
 
+MAX_RECORD_BYTES = 1_048_576
+"""Bytes of key, value and headers of one record: what Kafka's Java client sends by default (`max.request.size`)."""
+
 Partition = tuple[str, int]
 """Topic and partition number."""
 Headers = tuple[tuple[str, bytes], ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
@@ -13,16 +12,13 @@ from typing import NoReturn
 from runtime import faults, logs
 from runtime.connections import Connections, connect
 from runtime.errors import StopError
+from runtime.parent import die_with_parent
 from runtime.settings import load_settings
 
 DRAIN_S = 10.0
 """Seconds from SIGTERM in which work under way may end; what has not ended by then is delivered again."""
 DRAINED, CRASHED, STOPPED = 0, 70, 75
 """Exit codes: asked to stop and did; unexpected error (EX_SOFTWARE); must not go on as things are (EX_TEMPFAIL)."""
-PARENT_DEATH_VARIABLE = "RADSTREAM_PARENT_DEATH"
-"""Set to 1 by a launcher whose children shall not outlive it."""
-PR_SET_PDEATHSIG = 1
-"""prctl(2): signal to this process when its parent dies."""
 
 Main = Callable[[Connections, "Stop"], Awaitable[None]]
 
@@ -53,7 +49,7 @@ def run(component: str, main: Main) -> NoReturn:
     `main` returns soon after `stop` is requested, its work acknowledged; 10 s later it is cancelled.
     """
     logs.configure(component)
-    _die_with_parent()
+    die_with_parent()
     code = _guarded(component, main)
     sys.stderr.flush()
     sys.stdout.flush()
@@ -103,12 +99,3 @@ async def _until_stopped(connections: Connections, main: Main) -> int:
         return CRASHED
     work.result()
     return DRAINED
-
-
-def _die_with_parent() -> None:
-    if os.environ.get(PARENT_DEATH_VARIABLE) != "1" or not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
-    if os.getppid() != parent:  # it died between the two calls
-        os.kill(os.getpid(), signal.SIGTERM)

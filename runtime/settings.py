@@ -16,7 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveInt,
+    RootModel,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from runtime.errors import StopError
 
@@ -140,6 +148,77 @@ class DeliverySettings(_Section):
     seed: int = 0
 
 
+class KafkaSettings(_Section):
+    """The brokers, and how safely they keep what was confirmed."""
+
+    bootstrap: str
+    """`host:port`, several separated by commas."""
+    replication: PositiveInt = 3
+    """Copies of every partition of the topics that Radstream creates."""
+    min_in_sync: PositiveInt = 2
+    """Copies that must hold a record before it is confirmed (`min.insync.replicas`); at most `replication`."""
+    session_timeout_ms: PositiveInt = 10_000
+    """Milliseconds after which a process that says nothing loses its partitions; brokers allow 6,000 and more."""
+
+    @model_validator(mode="after")
+    def _enough_copies(self) -> KafkaSettings:
+        if self.min_in_sync > self.replication:
+            raise ValueError("min_in_sync is more than there are copies (replication)")
+        return self
+
+
+class RegistrySettings(_Section):
+    """The Confluent-compatible schema registry."""
+
+    url: str
+    """Where its Confluent API begins, for example `http://registry:8081` or `http://registry:8080/apis/ccompat/v7`."""
+
+
+class CassandraSettings(_Section):
+    """The Cassandra cluster, and how many nodes answer for a row."""
+
+    contact_points: list[str]
+    port: int = 9042
+    datacenter: str = "datacenter1"
+    """The datacenter this process stands in: its nodes alone are asked (`LOCAL_` consistency)."""
+    user: SecretReference
+    password: SecretReference
+    keyspace: str = "radstream"
+    replication: dict[str, PositiveInt] = {"datacenter1": 3}
+    """Copies of every row in each datacenter (NetworkTopologyStrategy)."""
+    consistency: Literal["LOCAL_QUORUM", "QUORUM", "EACH_QUORUM"] = "LOCAL_QUORUM"
+    """Nodes that must answer a plain read or write."""
+    serial_consistency: Literal["LOCAL_SERIAL", "SERIAL"] = "LOCAL_SERIAL"
+    """Scope of compare-and-set: one datacenter, or all of them."""
+
+    @model_validator(mode="after")
+    def _copies_where_it_asks(self) -> CassandraSettings:
+        if self.datacenter not in self.replication:
+            raise ValueError("replication names no copies in the datacenter that is asked")
+        return self
+
+
+class S3Settings(_Section):
+    """The object store."""
+
+    endpoint: str
+    """URL of the service; buckets are asked for in the path."""
+    region: str = "us-east-1"
+    access_key: SecretReference
+    secret_key: SecretReference
+    bucket_prefix: str = ""
+    """What the names of all buckets begin with, where several installations share a service."""
+
+
+class ClusterSettings(_Section):
+    """The engines of the profile `cluster`."""
+
+    kafka: KafkaSettings
+    registry: RegistrySettings
+    cassandra: CassandraSettings
+    s3: S3Settings
+
+
 class Settings(_Section):
     """Everything that differs between installations."""
 
@@ -152,6 +231,8 @@ class Settings(_Section):
     portal: HttpSettings = HttpSettings()
     triton: TritonSettings = TritonSettings()
     steps: StepsSettings = StepsSettings()
+    cluster: ClusterSettings | None = None
+    """Present in the profile `cluster`."""
     delivery: DeliverySettings = DeliverySettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -160,6 +241,12 @@ class Settings(_Section):
         names = [site.name for site in self.sites]
         if not names or len(set(names)) != len(names) or "" in names:
             raise ValueError("sites need names, each its own")
+        return self
+
+    @model_validator(mode="after")
+    def _a_cluster_is_described(self) -> Settings:
+        if self.profile == "cluster" and self.cluster is None:
+            raise ValueError("the profile cluster needs the section cluster")
         return self
 
     def site(self, name: str) -> SiteSettings:

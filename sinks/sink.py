@@ -39,8 +39,10 @@ class Sink(Protocol):
 
         Raises
         ------
+        OutageError
+            The destination does not answer at all: tried again for ever, nothing is skipped.
         RetryError
-            The destination does not answer now.
+            This event failed now and may succeed later; it is given up after `runtime.outcomes.Policy.attempts`.
         DeadLetterError
             The destination will never take this event.
         """

@@ -21,6 +21,7 @@ from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
 from runtime.ports import Tables
 from schemas import events
+from schemas.codec import to_record
 from schemas.events import Event
 from schemas.rows import (
     AlertDeliveryRow,
@@ -257,7 +258,7 @@ def _(event: events.ReviewState) -> Iterator[Change]:
         "review_status": event.status,
         "review_version": event.version,
         "claimed_by": event.claimed_by,
-        "decisions": json.dumps([[d.finding, d.decision, d.actor, d.at] for d in event.decisions]),
+        "decisions": json.dumps([to_record(decision) for decision in event.decisions]),
         "signed_by": event.signed_by,
         "signed_at": event.signed_at,
     }

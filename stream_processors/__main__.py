@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from runtime import process
 from runtime.connections import Connections
@@ -21,18 +21,28 @@ def listing() -> str:
     return "\n".join(lines)
 
 
+def engine(profile: str) -> Callable[..., Awaitable[None]]:
+    """What runs steps in a profile: only a cluster loads the stream engine."""
+    if profile == "cluster":
+        from stream_processors import app
+
+        return app.run
+    return local.run
+
+
 async def run_step(name: str, connections: Connections, stop: process.Stop) -> None:
     """Run a step on this profile's log."""
     step = catalogue.load(name)
+    run = engine(connections.settings.profile)
     if not step.uses_inference:
-        await local.run(name, step, connections, stop)
+        await run(name, step, connections, stop)
         return
     from stream_processors.model_server import (
         model_server,
     )  # only a step that infers loads the libraries for it
 
     async with model_server(connections.settings.triton.address) as inference:
-        await local.run(name, step, connections, stop, inference=inference)
+        await run(name, step, connections, stop, inference=inference)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -20,8 +20,10 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 from runtime import faults, logs
+from runtime.dead_letters import reason_of
 from runtime.errors import DeadLetterError, RetryError, StopError
 from runtime.metrics import Metrics
+from runtime.outcomes import Policy, RetriesExhaustedError, Tries, Verdict, judge
 from runtime.ports import Record
 from schemas.events import Event
 from schemas.partitioning import partition_of
@@ -37,7 +39,6 @@ from stream_processors.inputs import (
     origin_of,
     reached,
 )
-from stream_processors.outcomes import Policy, RetriesExhaustedError, Tries, Verdict, judge
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, StepContext, To
 
 P = ParamSpec("P")
@@ -93,6 +94,9 @@ class Resolved:
     outputs: list[Addressed] = field(default_factory=list)
     audits: list[Addressed] = field(default_factory=list)
     deadlines: list[DeadlineRow] = field(default_factory=list)
+    event: Event | DeadlineReached | None = None
+    """None if it could not be read."""
+    context: InputContext | None = None
 
 
 class Binder:
@@ -192,7 +196,8 @@ class Binder:
                 raise
             return await self._given_up(Resolved(each), error, 1)
         context = self._around.context_for(origin)
-        found = Resolved(each, event.site if isinstance(event, DeadlineReached) else event.envelope.site)
+        site = event.site if isinstance(event, DeadlineReached) else event.envelope.site
+        found = Resolved(each, site, event=event, context=context)
         tries = Tries()
         while True:
             failure = await self._attempt(found, event, origin, context)
@@ -268,7 +273,14 @@ class Binder:
         self._around.metrics.count("radstream_dead_letters_total", site=found.site)
         self._log.error("input given up", topic=record.topic, partition=record.partition, offset=record.offset,
                         exc_info=error)  # fmt: skip
-        return Resolved(found.input, found.site, [letter], found.audits)
+        return Resolved(found.input, found.site, [letter, *self._last_words(found, error)], found.audits)
+
+    def _last_words(self, found: Resolved, error: BaseException) -> list[Addressed]:
+        """What the step says of an input it gives up, if it is one that others wait for."""
+        if self._step.give_up is None or found.event is None or found.context is None:
+            return []
+        outputs = self._step.give_up(found.event, reason_of(error), found.context)
+        return [addressed(output, self._step.emits) for output in outputs]
 
     async def _publish_all(self, resolved: Sequence[Resolved]) -> None:
         """Confirm everything in input order; if one event can never be written, find whose it is."""

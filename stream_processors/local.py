@@ -7,16 +7,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
-from runtime import buckets
+from runtime import receiving
 from runtime.audit import AUDIT_TOPIC
 from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
 from runtime.errors import RetryError
+from runtime.outcomes import Policy
 from runtime.ports import Consumer, Partition, Record
 from runtime.prepare import require_topics
 from runtime.process import Stop
-from schemas.codec import UndecodableError, decode
 from schemas.events import Event
 from schemas.rows import DeadlineRow
 from schemas.topics import dead_letter_topic
@@ -24,7 +25,6 @@ from stream_processors.binding import Binder, Surroundings
 from stream_processors.context import Inference, Workbench, workbench
 from stream_processors.deadlines import Deadlines
 from stream_processors.inputs import DueInput, Input
-from stream_processors.outcomes import Policy
 from stream_processors.step import Step
 
 MAX_RECORDS = 256
@@ -37,6 +37,14 @@ LAG_S = 2.0
 """Seconds between two looks at the lag."""
 DRAIN_S = 8.0
 """Seconds that the batch in work gets when the process is asked to end: less than the process itself gets."""
+
+
+class Runner(Protocol):
+    """What takes a step forward."""
+
+    async def turn(self) -> None:
+        """Take what is there and resolve it."""
+        ...
 
 
 @dataclass
@@ -69,7 +77,7 @@ class _Runner:
     def _acknowledge(self, batch: Sequence[Input], done: list[DeadlineRow]) -> None:
         for row in done:
             self.deadlines.delete(row)
-        offsets = next_offsets(batch)
+        offsets = receiving.next_offsets(each for each in batch if isinstance(each, Record))
         if offsets:
             self.consumer.commit(offsets)
 
@@ -92,10 +100,10 @@ class _Runner:
             return
         self.lag_at = time.monotonic()
         try:
-            lag = await asyncio.to_thread(_lag, self.connections, self.name, owned)
+            behind = await asyncio.to_thread(lag, self.connections, self.name, owned)
         except RetryError:
             return
-        self.connections.metrics.set("radstream_lag_events", lag)
+        self.connections.metrics.set("radstream_lag_events", behind)
 
 
 async def run(
@@ -123,13 +131,13 @@ async def run(
     consumer = connections.log.consumer(name, step.reads, connections.member)
     runner = _Runner(name, step, connections, consumer, binder, deadlines)
     try:
-        await _until_asked(runner, stop)
+        await until_asked(runner, stop)
     finally:
         await asyncio.to_thread(consumer.close)
         bench.close()
 
 
-async def _until_asked(runner: _Runner, stop: Stop) -> None:
+async def until_asked(runner: Runner, stop: Stop) -> None:
     """Turn after turn; the one in work when asked to stop may end, or is given back undone."""
     asked = asyncio.ensure_future(stop.wait())
     try:
@@ -149,13 +157,6 @@ async def _until_asked(runner: _Runner, stop: Stop) -> None:
 
 def surroundings(connections: Connections, name: str, bench: Workbench, deadlines: Deadlines) -> Surroundings:
     """What the binder reaches for, out of a process's connections."""
-    sites = frozenset(site.name for site in connections.settings.sites)
-
-    def understood(value: bytes | None) -> Event:
-        event = decode(value, connections.registry)
-        if event.envelope.site not in sites:
-            raise UndecodableError("unknown-site")
-        return event
 
     def dead_letter(record: Record, site: str, error: BaseException, attempts: int) -> tuple[str, Event]:
         return connections.dead_letters.stored(
@@ -163,12 +164,12 @@ def surroundings(connections: Connections, name: str, bench: Workbench, deadline
         )
 
     async def probe() -> None:
-        await asyncio.to_thread(_probe, connections)
+        await asyncio.to_thread(receiving.probe, connections)
         if bench.inference is not None:
             await bench.inference.probe()
 
     return Surroundings(
-        decode=understood,
+        decode=partial(receiving.understood, connections),
         publish=connections.publisher.publish,
         dead_letter=dead_letter,
         write_deadline=deadlines.write,
@@ -190,26 +191,10 @@ def batches(records: Sequence[Record], due: Sequence[DueInput], reads: Sequence[
     return found
 
 
-def next_offsets(batch: Sequence[Input]) -> dict[Partition, int]:
-    """Per partition, the offset after the last record of a batch."""
-    offsets: dict[Partition, int] = {}
-    for each in batch:
-        if isinstance(each, Record):
-            where = (each.topic, each.partition)
-            offsets[where] = max(offsets.get(where, 0), each.offset + 1)
-    return offsets
-
-
-def _lag(connections: Connections, group: str, owned: frozenset[Partition]) -> int:
+def lag(connections: Connections, group: str, owned: frozenset[Partition]) -> int:
+    """Records of these partitions behind the group's committed offsets (blocking)."""
     lag = 0
     for topic in {topic for topic, _ in owned}:
         ends, committed = connections.log.end_offsets(topic), connections.log.committed(group, topic)
         lag += sum(ends[number] - committed[number] for name, number in owned if name == topic)
     return lag
-
-
-def _probe(connections: Connections) -> None:
-    """Ask each engine something cheap; RetryError from the one that is down."""
-    connections.log.topics()
-    connections.tables.select(DeadlineRow, consumer="probe", shard=0, limit=1)
-    connections.objects.head(buckets.CLEAN, "probe")

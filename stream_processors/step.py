@@ -10,7 +10,7 @@ Rules every step keeps:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -158,6 +158,9 @@ class Step:
         Async generator over one input (an event of `reads`, or `DeadlineReached` if it ever yields a `Deadline`).
     uses_inference
         Whether the context must offer `infer`.
+    give_up
+        Called with an input that goes to the dead letters, the reason class and the context; what it returns is published
+        with the dead letter, so that nobody waits for ever. It only makes envelopes; whatever it raises stops the process.
     """
 
     summary: str
@@ -165,3 +168,4 @@ class Step:
     emits: tuple[str, ...]
     run: Callable[[Any, StepContext], AsyncIterator[Output]]
     uses_inference: bool = False
+    give_up: Callable[[Any, str, StepContext], Sequence[Event | To]] | None = None

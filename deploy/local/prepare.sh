@@ -4,6 +4,8 @@
 #   prepare.sh python PYTHON    prints a Python that can make the product's environment
 #   prepare.sh triton PYTHON    prints a Python that Triton's stub can embed, or nothing (inference then runs in-process)
 #   prepare.sh browser PYTHON   makes sure that the tests find Chromium
+#   prepare.sh servers          makes sure that Java, Maven and Go are there: they fetch and run the servers
+#   prepare.sh curl             makes sure that the tests find curl, one of the senders they try
 #
 # Packages are installed on Debian and Ubuntu as root only, each named first. Answers go to stdout, all that is said to stderr.
 set -eu
@@ -129,12 +131,49 @@ PYTHON
     say "The portal's browser tests need Chromium: install it, or run: $1 -m playwright install chromium"
 }
 
+# Is there a Java that Kafka 4 runs on?
+has_java() {
+    java=java
+    [ -z "${JAVA_HOME-}" ] || java=$JAVA_HOME/bin/java
+    version=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p') || return 1
+    [ "${version:-0}" -ge 17 ]
+}
+
+prepare_servers() {
+    if ! has_java; then
+        # Java 17 is what Cassandra 5 is tested on; a distribution without it has a newer one.
+        packages=default-jdk-headless
+        ! can_install || apt-get --quiet update >/dev/null 2>&1 || true
+        if apt-cache show openjdk-17-jdk-headless >/dev/null 2>&1; then
+            packages=openjdk-17-jdk-headless
+        fi
+        if ! can_install || ! install "$packages" || ! has_java; then
+            say "The servers need Java 17 (Debian, Ubuntu: apt-get install openjdk-17-jdk-headless)."
+        fi
+    fi
+    if ! command -v mvn >/dev/null && { ! can_install || ! install maven; }; then
+        say "Maven fetches the servers (Debian, Ubuntu: apt-get install maven)."
+    fi
+    if ! command -v go >/dev/null && { ! can_install || ! install golang; }; then
+        say "Go builds the S3 server (Debian, Ubuntu: apt-get install golang)."
+    fi
+}
+
+prepare_curl() {
+    if command -v curl >/dev/null || { can_install && install curl; }; then
+        return
+    fi
+    say "The gateway's tests send with curl as well: install it (Debian, Ubuntu: apt-get install curl)"
+}
+
 case "${1-}" in
     python) prepare_python "$2" ;;
     triton) prepare_triton "$2" ;;
     browser) prepare_browser "$2" ;;
+    servers) prepare_servers ;;
+    curl) prepare_curl ;;
     *)
-        say "usage: prepare.sh python|triton|browser PYTHON"
+        say "usage: prepare.sh python|triton|browser PYTHON, or prepare.sh servers|curl"
         exit 2
         ;;
 esac

@@ -23,7 +23,9 @@ def failure(request: Request, status: int, title: str, detail: str) -> Response:
         return problem(status, title, detail)
     person = person_of(request)
     target = home(person.role) if person is not None else "/login"
-    return page(request, "failure.html", status=status, title=title, detail=detail, code=status, target=target)
+    return page(
+        request, "failure.html", status=status, title=title, detail=detail, code=status, target=target
+    )
 
 
 def unauthenticated(request: Request, _: Exception) -> Response:
@@ -42,7 +44,12 @@ def forbidden(request: Request, _: Exception) -> Response:
 
 def forged(request: Request, _: Exception) -> Response:
     """Say that the request did not come from a page of this portal."""
-    return failure(request, 403, "Not from this page", "The request did not come from a page of this portal. Load the page again.")
+    return failure(
+        request,
+        403,
+        "Not from this page",
+        "The request did not come from a page of this portal. Load the page again.",
+    )
 
 
 def missing(request: Request, error: Exception) -> Response:
@@ -51,21 +58,28 @@ def missing(request: Request, error: Exception) -> Response:
     return failure(request, 404, f"No such {what}", f"There is no such {what} at your site.")
 
 
-def no_picture(request: Request, error: Exception) -> Response:
+def no_picture(_: Request, error: Exception) -> Response:
     """Say why an image cannot be shown."""
     return problem(422, "No picture", str(error))
 
 
 def unavailable(request: Request, _: Exception) -> Response:
     """Say that something behind the portal does not answer now."""
-    response = failure(request, 503, "Not now", "A part of the system does not answer. Nothing is lost; try again in a moment.")
+    response = failure(
+        request,
+        503,
+        "Not now",
+        "A part of the system does not answer. Nothing is lost; try again in a moment.",
+    )
     response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
 def broken(request: Request, _: Exception) -> Response:
     """Say that this is our fault."""
-    return failure(request, 500, "Our fault", "Something went wrong here. It is in the log; the operators can see it.")
+    return failure(
+        request, 500, "Our fault", "Something went wrong here. It is in the log; the operators can see it."
+    )
 
 
 def http_error(request: Request, error: Exception) -> Response:

@@ -31,7 +31,7 @@ def operations(portal: PortalDependency, person: Operator) -> OperationsView:
 
 
 @router.get("/api/openapi.json", include_in_schema=False)
-def description(request: Request, person: Described) -> dict[str, Any]:
+def description(request: Request, _: Described) -> dict[str, Any]:
     """Return the description of the API (OpenAPI 3.1)."""
     described: dict[str, Any] = request.app.openapi()
     return described

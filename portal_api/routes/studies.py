@@ -34,7 +34,9 @@ class ReviewBody(BaseModel):
     action: Literal["claim", "release", "accept", "reject", "sign"]
     finding: str = Field("", max_length=128, description="Label of the finding, for `accept` and `reject`.")
     revision_seen: int = Field(ge=0, description="Revision of the study that was on the screen.")
-    version_seen: int = Field(ge=0, description="Version of the review that was on the screen; 0 before the first.")
+    version_seen: int = Field(
+        ge=0, description="Version of the review that was on the screen; 0 before the first."
+    )
 
     @model_validator(mode="after")
     def _finding_where_one_is_meant(self) -> ReviewBody:
@@ -46,11 +48,15 @@ class ReviewBody(BaseModel):
 @router.get("/studies/{study}", include_in_schema=False)
 def study_page(request: Request, portal: PortalDependency, person: Reader, study: str) -> Response:
     """Show one study."""
-    found = service.with_name(portal.connections, person, service.read_study(portal.connections, person, study))
+    found = service.with_name(
+        portal.connections, person, service.read_study(portal.connections, person, study)
+    )
     return page(request, "study.html", study=found, alerts=open_alerts(request))
 
 
-@router.get("/api/studies/{study}", response_model=StudyView, responses={304: {"description": "Nothing changed."}})
+@router.get(
+    "/api/studies/{study}", response_model=StudyView, responses={304: {"description": "Nothing changed."}}
+)
 def study_json(
     response: Response,
     portal: PortalDependency,

@@ -19,14 +19,18 @@ View = Annotated[str, Query(max_length=16, description="`unread`, `mine`, `not-a
 
 
 @router.get("/", include_in_schema=False)
-def worklist_page(request: Request, portal: PortalDependency, person: Reader, view: View = "unread") -> Response:
+def worklist_page(
+    request: Request, portal: PortalDependency, person: Reader, view: View = "unread"
+) -> Response:
     """Show what waits, in reading order."""
     worklist = service.read_worklist(portal.connections, person, view)
     named = service.with_names(portal.connections, person, worklist)
     return page(request, "worklist.html", worklist=named, alerts=worklist.alerts)
 
 
-@router.get("/api/worklist", response_model=WorklistView, responses={304: {"description": "Nothing changed."}})
+@router.get(
+    "/api/worklist", response_model=WorklistView, responses={304: {"description": "Nothing changed."}}
+)
 def worklist(
     request: Request,
     response: Response,

@@ -56,6 +56,9 @@ async def review(connections: Connections, person: Person, study: str, request: 
     """Ask for a change of a study's review and wait a moment for the outcome; raises MissingError."""
     if await run_in_threadpool(studies.study, connections.tables, person.site, study) is None:
         raise MissingError("study")
+    known = partial(studies.labels, connections.tables, person.site, study)
+    if request.finding and request.finding not in await run_in_threadpool(known):
+        raise MissingError("finding")  # what a person types goes onto no topic
     publish = partial(
         storage.publish_review,
         connections,
@@ -69,9 +72,11 @@ async def review(connections: Connections, person: Person, study: str, request: 
         actor_role=person.role,
     )
     command_id = await run_in_threadpool(publish)
-    outcome = await _outcome(connections, partial(storage.review_outcome, connections, person.site, command_id))
+    outcome = await _outcome(
+        connections, partial(storage.review_outcome, connections, person.site, command_id)
+    )
     row = await run_in_threadpool(studies.review, connections.tables, person.site, study)
-    return answer(command_id, outcome, review_view(row, person.user))
+    return answer(command_id, outcome, review_view(row, person.user, request.revision_seen))
 
 
 async def acknowledge(
@@ -91,7 +96,9 @@ async def acknowledge(
         actor_role=person.role,
     )
     command_id = await run_in_threadpool(publish)
-    outcome = await _outcome(connections, partial(storage.alert_outcome, connections, person.site, command_id))
+    outcome = await _outcome(
+        connections, partial(storage.alert_outcome, connections, person.site, command_id)
+    )
     return answer(command_id, outcome, None)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 from runtime.clock import MICROSECONDS
 
 
 def day_of(at: int) -> str:
     """Return the UTC day (`YYYY-MM-DD`) of a time in microseconds."""
-    return datetime.datetime.fromtimestamp(at // MICROSECONDS, datetime.UTC).date().isoformat()
+    return dt.datetime.fromtimestamp(at // MICROSECONDS, dt.UTC).date().isoformat()

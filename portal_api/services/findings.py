@@ -39,9 +39,7 @@ class FindingView:
     decision: DecisionView | None
 
 
-def finding_views(
-    rows: Sequence[FindingRow], decisions: Sequence[DecisionView]
-) -> tuple[FindingView, ...]:
+def finding_views(rows: Sequence[FindingRow], decisions: Sequence[DecisionView]) -> tuple[FindingView, ...]:
     """Turn rows into what the page shows, strongest first; the last decision on a finding counts."""
     decided = {decision.finding: decision for decision in decisions}
     views = (finding_view(row, decided.get(row.finding)) for row in rows)

@@ -79,7 +79,7 @@ def read_operations(connections: Connections, person: Person) -> OperationsView:
     """Read everything the page shows."""
     day = day_of(connections.clock.now())
     found = storage.components(connections.settings.data)
-    lag = lags(storage.offsets(connections.log, [name for name, _ in found], list(catalogue())))
+    lag = lags(storage.offsets(connections.log, groups([name for name, _ in found]), list(catalogue())))
     audit = audit_views(storage.audit_on(connections.tables, person.site, day))
     return OperationsView(
         site=person.site,
@@ -93,6 +93,11 @@ def read_operations(connections: Connections, person: Person) -> OperationsView:
     )
 
 
+def groups(members: list[str]) -> list[str]:
+    """Return the consumer groups of processes: instances of a component (`infer-2`) share the component's group."""
+    return sorted({member.partition("-")[0] for member in members})
+
+
 def component_view(name: str, about: Mapping[str, object]) -> ComponentView:
     """Turn what a process wrote of itself, and whether it answers, into what the page shows."""
     pid = about.get("pid")
@@ -100,11 +105,15 @@ def component_view(name: str, about: Mapping[str, object]) -> ComponentView:
         component=name,
         pid=pid if isinstance(pid, int) else None,
         address=str(about.get("address") or ""),
-        state={200: "ready", None: "no answer"}.get(storage.readiness(str(about.get("health") or "")), "not ready"),
+        state={200: "ready", None: "no answer"}.get(
+            storage.readiness(str(about.get("health") or "")), "not ready"
+        ),
     )
 
 
-def lags(offsets: Mapping[tuple[str, str], tuple[Mapping[int, int], Mapping[int, int]]]) -> tuple[LagView, ...]:
+def lags(
+    offsets: Mapping[tuple[str, str], tuple[Mapping[int, int], Mapping[int, int]]],
+) -> tuple[LagView, ...]:
     """Subtract committed offsets from end offsets, for each group and each topic it has ever committed."""
     return tuple(
         LagView(

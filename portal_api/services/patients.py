@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from portal_api.identity import Person
 from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
+from runtime.errors import DeadLetterError
 from runtime.vault import Identity
 
 PURPOSE = "treatment"
@@ -28,6 +30,9 @@ class PatientView:
     source: str = ""
 
 
+OLDEST_YEARS = 130
+"""A birth date further back is a mistake of whoever typed it, and no age at all."""
+
 UNKNOWN = PatientView()
 
 
@@ -35,14 +40,28 @@ def identify(connections: Connections, person: Person, studies: Sequence[str]) -
     """Return the patient behind each study that the vault knows."""
     if not studies:
         return {}
-    identities = connections.vault.read(
-        person.site, list(studies), purpose=PURPOSE, actor=person.user, actor_role=person.role
-    )
-    today = datetime.datetime.fromtimestamp(connections.clock.now() / MICROSECONDS, datetime.UTC).date()
+    identities = _read(connections, person, studies)
+    today = dt.datetime.fromtimestamp(connections.clock.now() / MICROSECONDS, dt.UTC).date()
     return {study: patient_view(identity, today) for study, identity in identities.items()}
 
 
-def patient_view(identity: Identity, today: datetime.date) -> PatientView:
+def _read(connections: Connections, person: Person, studies: Sequence[str]) -> dict[str, Identity]:
+    """Read all at once; where an entry is damaged, one by one, so that it hides its own name and no other."""
+    read = partial(
+        connections.vault.read, person.site, purpose=PURPOSE, actor=person.user, actor_role=person.role
+    )
+    try:
+        return read(list(studies))
+    except DeadLetterError:
+        if len(studies) == 1:
+            return {}
+    found: dict[str, Identity] = {}
+    for study in studies:
+        found |= _read(connections, person, [study])
+    return found
+
+
+def patient_view(identity: Identity, today: dt.date) -> PatientView:
     """Turn DICOM values into what a person reads."""
     return PatientView(
         name=readable_name(identity.patient_name),
@@ -65,13 +84,15 @@ def readable_name(person_name: str) -> str:
     return ", ".join(part for part in (family, given) if part)
 
 
-def age(birth_date: str, today: datetime.date) -> str:
+def age(birth_date: str, today: dt.date) -> str:
     """Return the age on a day from a DICOM date (`YYYYMMDD`): years, below two years months; empty if not a date."""
     try:
-        born = datetime.datetime.strptime(birth_date.replace("-", "").strip(), "%Y%m%d").date()
+        born = (
+            dt.datetime.strptime(birth_date.replace("-", "").strip(), "%Y%m%d").replace(tzinfo=dt.UTC).date()
+        )
     except ValueError:
         return ""
     months = (today.year - born.year) * 12 + today.month - born.month - (today.day < born.day)
-    if months < 0:
+    if not 0 <= months // 12 <= OLDEST_YEARS:
         return ""
     return f"{months} mo" if months < 24 else f"{months // 12}"

@@ -20,7 +20,7 @@ _ORDER_BANDS = {"routine": ROUTINE_BAND}
 
 _ORDER_WEIGHTS = {"routine": 1.0}
 _URGENT_ORDER_WEIGHT = 10.0
-"""Weights of a study that nothing has scored yet: those its order alone will give it, so that a first result never moves it down."""
+"""Weights of a study that nothing has scored yet: those its order alone gives it, so a first result never moves it down."""
 
 TARGET_WAIT_S = {
     CRITICAL_BAND: 10 * 60.0,
@@ -28,7 +28,7 @@ TARGET_WAIT_S = {
     URGENT_ORDER_BAND: 60 * 60.0,
     ROUTINE_BAND: 8 * 3600.0,
 }
-"""Seconds after which the waiting bar is full: usual turnaround goals for critical, urgent, stat and routine reads. Shown, not enforced."""
+"""Seconds after which the waiting bar is full: usual goals for critical, urgent, stat and routine reads. Shown, not enforced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,7 @@ def band(urgency: str, ordered_priority: str) -> int:
     The order places a study; the AI may only move it up from there. So an undetermined, not analysed or pending study
     stands where its order puts it, and a result "routine" never puts a study behind one that nobody has looked at.
     """
-    return min(
-        _AI_BANDS.get(urgency, ROUTINE_BAND), _ORDER_BANDS.get(ordered_priority, URGENT_ORDER_BAND)
-    )
+    return min(_AI_BANDS.get(urgency, ROUTINE_BAND), _ORDER_BANDS.get(ordered_priority, URGENT_ORDER_BAND))
 
 
 def ranked(row: WorklistItemRow, now: int) -> Ranked:

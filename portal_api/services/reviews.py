@@ -32,9 +32,11 @@ class ReviewView:
     decisions: tuple[DecisionView, ...]
     signed_by: str
     signed_at: int | None
+    closed: bool
+    """Signed, and no later revision has come since: nothing more to do."""
 
 
-def review_view(row: ReviewRow | None, user: str) -> ReviewView:
+def review_view(row: ReviewRow | None, user: str, study_revision: int) -> ReviewView:
     """Turn a row into what the page shows; no row is an open review of version 0."""
     row = row if row is not None else ReviewRow(site="", study="")
     return ReviewView(
@@ -46,6 +48,7 @@ def review_view(row: ReviewRow | None, user: str) -> ReviewView:
         decisions=decisions(row.decisions),
         signed_by=row.signed_by or "",
         signed_at=row.signed_at,
+        closed=bool(row.signed_by) and (row.revision or 0) >= study_revision,
     )
 
 

@@ -90,7 +90,8 @@ def read_study(connections: Connections, person: Person, study: str) -> StudyVie
     if row is None:
         raise MissingError("study")
     instances = storage.instances(tables, site, study)
-    review = review_view(storage.review(tables, site, study), person.user)
+    review = review_view(storage.review(tables, site, study), person.user, row.revision or 0)
+    current = review.revision >= (row.revision or 0)
     findings = storage.findings(tables, site, study, row.result_revision or 0)
     overlays = storage.result_images(tables, site, study)
     page = StudyView(
@@ -107,7 +108,7 @@ def read_study(connections: Connections, person: Person, study: str) -> StudyVie
         quarantined_count=row.quarantined_count or 0,
         conflict_count=row.conflict_count or 0,
         result=result_view(row),
-        findings=finding_views(findings, review.decisions),
+        findings=finding_views(findings, review.decisions if current else ()),
         series=series_views(instances, overlays),
         inputs=tuple(sorted({instance.digest for instance in instances})),
         review=review,

@@ -165,7 +165,7 @@ def _first_result_s(row: WorklistItemRow) -> float | None:
 
 
 def etag(page: WorklistView) -> str:
-    """Return a validator (RFC 9110 §8.8.3) that changes when the page would: with a value or with the order, not with time passing."""
+    """Return a validator (RFC 9110 §8.8.3) that changes with a value or with the order, not with time passing."""
     rows = [replace(row, score=0.0, waiting_s=0.0, waiting_fraction=0.0) for row in page.rows]
     text = repr((page.view, rows, page.chips, page.matching, page.signed_today, page.alerts))
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'

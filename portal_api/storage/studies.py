@@ -39,6 +39,12 @@ def findings(tables: Tables, site: str, study_id: str, revision: int) -> list[Fi
     return tables.select(FindingRow, site=site, study=study_id, revision=revision)
 
 
+def labels(tables: Tables, site: str, study_id: str) -> frozenset[str]:
+    """Read the labels of every finding that any revision had."""
+    rows = tables.select(FindingRow, site=site, study=study_id, limit=INSTANCES)
+    return frozenset(row.finding for row in rows)
+
+
 def result_images(tables: Tables, site: str, study_id: str) -> list[ResultImageRow]:
     """Read a study's overlays, newest revision first."""
     return tables.select(ResultImageRow, site=site, study=study_id, limit=INSTANCES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +51,7 @@ def exact(at: int | None) -> str:
     """Return a time (UTC microseconds) in full."""
     if at is None:
         return "unknown"
-    moment = datetime.datetime.fromtimestamp(at / MICROSECONDS, datetime.UTC)
+    moment = dt.datetime.fromtimestamp(at / MICROSECONDS, dt.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
@@ -62,7 +62,7 @@ def clock(at: int | None) -> str:
 
 def iso(at: int | None) -> str:
     """Return a time (UTC microseconds) for a `datetime` attribute."""
-    return datetime.datetime.fromtimestamp((at or 0) / MICROSECONDS, datetime.UTC).isoformat()
+    return dt.datetime.fromtimestamp((at or 0) / MICROSECONDS, dt.UTC).isoformat()
 
 
 def since(at: int | None, now: int) -> str:
@@ -112,7 +112,21 @@ def environment(web: Path) -> Environment:
     templates.filters.update(
         {
             each.__name__: each
-            for each in (shape, word, duration, exact, clock, iso, since, probability, label, body, ordered, sentence, plural)
+            for each in (
+                shape,
+                word,
+                duration,
+                exact,
+                clock,
+                iso,
+                since,
+                probability,
+                label,
+                body,
+                ordered,
+                sentence,
+                plural,
+            )
         }
     )
     digests = {

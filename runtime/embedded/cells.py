@@ -6,20 +6,12 @@ import base64
 import dataclasses
 import json
 import struct
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from schemas.tables import Row
-
-Value = str | int | float | bool | bytes
-"""What a column may hold."""
-
-INT64 = range(-(2**63), 2**63)
-"""What a bigint holds."""
+from runtime.columns import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,37 +100,6 @@ def encoded(value: Value) -> bytes:
     if isinstance(value, float):
         return struct.pack(">d", value)
     return struct.pack(">q", value)
-
-
-@cache
-def column_types(row_type: type[Row]) -> dict[str, type[Value]]:
-    """Type of each column, None left aside."""
-    found = {}
-    for name, hint in typing.get_type_hints(row_type).items():
-        if typing.get_origin(hint) is typing.ClassVar:
-            continue
-        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        found[name] = next(option for option in options if option is not type(None))
-    return found
-
-
-def checked(row_type: type[Row], name: str, value: Any) -> Value | None:
-    """Return the value in the column's own type.
-
-    Raises
-    ------
-    TypeError
-        It has another type, or an integer is wider than 64 bits.
-    """
-    expected = column_types(row_type)[name]
-    if value is None:
-        return None
-    if expected is float and type(value) is int:
-        return float(value)
-    if type(value) is not expected or (type(value) is int and value not in INT64):
-        raise TypeError(f"{row_type.TABLE.name}.{name} takes {expected.__name__}, not {type(value).__name__}")
-    found: Value = value
-    return found
 
 
 def dump_cells(cells: Mapping[str, Cell]) -> str:

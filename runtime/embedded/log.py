@@ -16,11 +16,8 @@ from runtime.embedded.database import Database
 from runtime.embedded.groups import Groups
 from runtime.embedded.records import SELECT_RECORDS, first_id, pack_headers, record
 from runtime.errors import DeadLetterError, StopError
-from runtime.ports import OutgoingRecord, Record
+from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Record
 from schemas.partitioning import partition_of
-
-MAX_RECORD_BYTES = 1_048_576
-"""Bytes of key, value and headers together; Kafka's `max.request.size`, so that what is refused there is refused here."""
 
 _TRIM_RECORDS = 1000
 """Records deleted in one transaction while trimming, so that writers wait for milliseconds only."""

@@ -102,6 +102,7 @@ def _parsed(schema: str) -> dict[str, Any]:
         raise IncompatibleSchemaError("not an Avro record")
     try:
         fastavro.parse_schema(parsed, _force=True)
-    except (KeyError, TypeError, ValueError, SchemaParseException) as error:  # It trusts the text more than it may.
+    except (KeyError, TypeError, ValueError, SchemaParseException) as error:
+        # It trusts the text more than it may.
         raise IncompatibleSchemaError("not an Avro schema") from error
     return parsed

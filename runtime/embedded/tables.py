@@ -11,11 +11,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from runtime.columns import (
+    Value,
+    column_types,
+    deleted_key,
+    expected_values,
+    inserted_values,
+    key_values,
+    place_values,
+    query_values,
+    row_key,
+    swapped_values,
+    written_values,
+)
 from runtime.embedded.cells import (
     State,
-    Value,
-    checked,
-    column_types,
     deleted,
     dump_cells,
     dump_values,
@@ -69,7 +79,7 @@ class EmbeddedTables:
 
     def get(self, row_type: type[R], **key: Any) -> R | None:
         """Read one row by its whole primary key."""
-        values = _key_values(row_type, key)
+        values = key_values(row_type, key)
         state = self._load(row_type.TABLE, values)
         return _row(row_type, values, state) if state.exists else None
 
@@ -78,13 +88,9 @@ class EmbeddedTables:
     ) -> list[R]:
         """Read rows of one partition in clustering order."""
         spec = row_type.TABLE
-        named = spec.key[: len(prefix)]
-        if set(named) != prefix.keys() or not set(spec.partition) <= prefix.keys():
-            raise ValueError(
-                f"a query of {spec.name} names its whole partition key, then clustering columns in order"
-            )
+        named = query_values(row_type, prefix)
         where = [f"{_quoted(name)} = ?" for name in named]
-        values = [_part(row_type, name, prefix[name]) for name in named]
+        values = list(named.values())
         if after is not None:
             clause, bounds = _beyond(row_type, after)
             where.append(clause)
@@ -110,14 +116,7 @@ class EmbeddedTables:
         ValueError
             A named column is part of the key, unknown, or changes by compare-and-set only.
         """
-        row_type = type(row)
-        key = _key_values(row_type, {name: getattr(row, name) for name in row.TABLE.key})
-        if columns is None:
-            columns = [name for name in _plain_columns(row_type) if getattr(row, name) is not None]
-        refused = sorted(set(columns) - set(_plain_columns(row_type)))
-        if refused:
-            raise ValueError(f"{row.TABLE.name} takes no plain write of {', '.join(refused)}")
-        values = {name: checked(row_type, name, getattr(row, name)) for name in columns}
+        key, values = row_key(row), written_values(row, columns)
         with self._database.transaction():
             self._store(row.TABLE, key, inserted(self._load(row.TABLE, key), values, at))
 
@@ -129,9 +128,7 @@ class EmbeddedTables:
         ValueError
             The table has columns under compare-and-set.
         """
-        if row_type.TABLE.cas:
-            raise ValueError(f"{row_type.TABLE.name} changes by compare-and-set")
-        values = _key_values(row_type, key)
+        values = deleted_key(row_type, key)
         with self._database.transaction():
             self._store(row_type.TABLE, values, deleted(self._load(row_type.TABLE, values), at))
 
@@ -143,10 +140,7 @@ class EmbeddedTables:
         ValueError
             The table has no such columns, or the row gives them no value.
         """
-        wanted = _swapped(row)
-        if not wanted:
-            raise ValueError(f"{row.TABLE.name}: nothing to insert under compare-and-set")
-        return self._swap(row, wanted, None)
+        return self._swap(row, inserted_values(row), None)
 
     def compare_and_set(self, row: R, *, expect: Mapping[str, Any]) -> Swap[R]:
         """Set all of the row's columns under compare-and-set if the named ones have the expected values (None: none).
@@ -156,11 +150,7 @@ class EmbeddedTables:
         ValueError
             Nothing is expected, or of a column that does not change by compare-and-set.
         """
-        if not expect or not expect.keys() <= row.TABLE.cas:
-            raise ValueError(f"{row.TABLE.name}: expectations name columns that change by compare-and-set")
-        return self._swap(
-            row, _swapped(row), {name: checked(type(row), name, expect[name]) for name in expect}
-        )
+        return self._swap(row, swapped_values(row), expected_values(row, expect))
 
     def purge(self, row_types: Sequence[type[Row]], *, before: int) -> int:
         """Forget deleted rows whose deletion is older than a time (UTC microseconds), as compaction does after its grace.
@@ -181,7 +171,7 @@ class EmbeddedTables:
     def _swap(
         self, row: R, wanted: Mapping[str, Value], expect: Mapping[str, Value | None] | None
     ) -> Swap[R]:
-        key = _key_values(type(row), {name: getattr(row, name) for name in row.TABLE.key})
+        key = row_key(row)
         with self._database.transaction():
             state = self._load(row.TABLE, key)
             met = (
@@ -217,39 +207,10 @@ def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _plain_columns(row_type: type[Row]) -> list[str]:
-    spec = row_type.TABLE
-    return [name for name in column_types(row_type) if name not in spec.key and name not in spec.cas]
-
-
-def _swapped(row: Row) -> dict[str, Value]:
-    """Values of the row's columns under compare-and-set that are not null."""
-    values = {name: checked(type(row), name, getattr(row, name)) for name in sorted(row.TABLE.cas)}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _part(row_type: type[Row], name: str, value: Any) -> Value:
-    """One key value; Cassandra knows no null in a key."""
-    found = checked(row_type, name, value)
-    if found is None:
-        raise ValueError(f"{row_type.TABLE.name}.{name} is part of the key and cannot be null")
-    return found
-
-
-def _key_values(row_type: type[Row], key: Mapping[str, Any]) -> tuple[Value, ...]:
-    """Values of a whole primary key, in order."""
-    names = row_type.TABLE.key
-    if key.keys() != set(names):
-        raise ValueError(f"the key of {row_type.TABLE.name} is {', '.join(names)}")
-    return tuple(_part(row_type, name, key[name]) for name in names)
-
-
 def _beyond(row_type: type[Row], after: Sequence[Any]) -> tuple[str, list[Value]]:
     """Condition for rows behind a clustering position, each column in its own direction."""
     clustering = row_type.TABLE.clustering
-    if len(after) != len(clustering):
-        raise ValueError(f"a page of {row_type.TABLE.name} begins after a whole clustering key")
-    values = [_part(row_type, one.name, value) for one, value in zip(clustering, after, strict=True)]
+    values = list(place_values(row_type, after).values())
     clauses, bounds = [], []
     for index, one in enumerate(clustering):
         equal = [f"{_quoted(earlier.name)} = ?" for earlier in clustering[:index]]

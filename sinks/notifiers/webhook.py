@@ -20,7 +20,7 @@ import httpx
 
 from runtime.clock import MICROSECONDS, Clock
 from runtime.connections import Connections
-from runtime.errors import DeadLetterError, RetryError, StopError
+from runtime.errors import DeadLetterError, OutageError, StopError
 from runtime.publishing import Publisher
 from runtime.settings import SiteSettings
 from schemas.events import AlertDelivery, AlertState, Event
@@ -120,7 +120,7 @@ class WebhookNotifier:
             raise StopError("a site with webhook_url needs webhook_secret")
         outcome = self._try(site.webhook_url, self.secrets[site.name], event)
         if not outcome.delivered and not outcome.final:
-            raise RetryError("webhook receiver does not answer")
+            raise OutageError("webhook receiver does not answer")
         outputs = (("alert.deliveries.v1", self._delivery(event, outcome)),)
         if not outcome.delivered:
             self.publisher.publish(outputs)

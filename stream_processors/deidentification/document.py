@@ -20,7 +20,7 @@ ACTIONS: Final = {
     rules.EMPTY: "its value goes",
     rules.DUMMY: "a constant stands in its place; for Patient ID the pseudonym, for a document nothing",
     rules.NEW_UID: "each UID is renamed by a keyed hash; registered ones (PS3.6 Annex A) stay",
-    rules.MAP_UID: "as new-uid, but UIDs of classes and vocabularies stay",
+    rules.MAP_UID: "as new-uid, but UIDs of vocabularies stay",
     rules.SHIFT: "moved by the patient's number of days; a time of day in it goes",
     rules.KEEP: "kept as a code of the standard, a number, or an age with 90 years as the highest",
     rules.AGE: "an age, with 90 years as the highest",
@@ -43,7 +43,7 @@ _NO_CODE: Final = 0x00187006
 HEAD: Final = f"""# What de-identification does to each attribute
 
 Made by `python -m stream_processors.deidentification.document` from the code and from the table of PS3.15 Annex E,
-edition {EDITION}; a test holds this page to them. How and why is in [decision 0012](decisions/0012-header-splicing.md).
+edition {EDITION}; a test holds this page to them. How and why is in [decision 0013](decisions/0013-header-splicing.md).
 
     RADSTREAM_PSEUDONYM_KEY=... python -m stream_processors.deidentification IN OUT --report report.json
 

@@ -11,7 +11,9 @@ from operator import itemgetter
 from typing import Final
 
 from schemas.identifiers import Pseudonyms
+from stream_processors.deidentification.codestreams import without_text
 from stream_processors.deidentification.context import Context, read_context
+from stream_processors.deidentification.dictionary import registered_type
 from stream_processors.deidentification.encoding import Encoding
 from stream_processors.deidentification.facts import Facts, read_facts
 from stream_processors.deidentification.identity import Identity, is_uid, matcher
@@ -37,7 +39,7 @@ UNSUPPORTED_CLASSES: Final = (
     "1.2.840.10008.5.1.4.1.1.9.4.",  # audio
     "1.2.840.10008.5.1.4.1.1.66",  # raw data; not its branch, which is segmentation and its kin
 )
-"""Classes, by prefix, whose content is a voice or unknown."""
+"""Classes, by prefix, whose content is a voice or unknown. Private classes are unknown, too."""
 
 _SEGMENTATION_AND_KIN = "1.2.840.10008.5.1.4.1.1.66."
 _MARK_RULE = "mark"
@@ -149,6 +151,8 @@ def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, head: bytes)
         return Plan(ours, inflated, source.size, report, context, risk, walker.identity, replacing.days)
     pixels_from = end if risk or walker.pixels_at < 0 else walker.pixels_value_at
     pieces, header_size = _pieces(source, edits, facts, end, pixels_from, pseudonyms, profile)
+    if pixels_from < end:
+        pieces = (*pieces[:-1], *_pixels(source, walker, facts, end))
     return Plan(pieces, inflated, header_size, report, context, risk, walker.identity, replacing.days)
 
 
@@ -169,10 +173,11 @@ def _walked(source: Part10, profile: Profile, replacing: Replacing) -> tuple[Wal
 def _require(facts: Facts) -> None:
     """Refuse what cannot be named, and classes whose content is a voice or unknown."""
     sop_class = facts.text(0x00080016)
-    if sop_class.startswith(UNSUPPORTED_CLASSES) and not sop_class.startswith(_SEGMENTATION_AND_KIN):
-        raise RefusedError("unsupported-content")
     if not all(facts.text(tag) for tag in REQUIRED_UIDS):
         raise RefusedError("missing-uids")
+    kin = sop_class.startswith(_SEGMENTATION_AND_KIN)
+    if not registered_type(sop_class) or (sop_class.startswith(UNSUPPORTED_CLASSES) and not kin):
+        raise RefusedError("unsupported-content")
     uids = [facts.text(tag) for tag in (*REQUIRED_UIDS, *FILED_UNDER)]
     if not all(is_uid(uid) for uid in uids if uid):
         raise RefusedError("invalid-uids")
@@ -233,6 +238,24 @@ def _pieces(
     if tail > 0:
         pieces += ((pixels_from, end),)
     return pieces, len(meta) + len(header)
+
+
+def _pixels(source: Part10, walker: Walker, facts: Facts, end: int) -> tuple[bytes | tuple[int, int], ...]:
+    """Give the pixels' range; comments in compressed ones, and bytes behind native ones, are blanked."""
+    begin = walker.pixels_value_at
+    if walker.encapsulated:
+        pixels = source.raw[begin:end]
+        blanked = without_text(pixels)
+        return ((begin, end),) if blanked == pixels else (blanked,)
+    if source.raw[walker.pixels_at : walker.pixels_at + 4] not in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10"):
+        return ((begin, end),)
+    rows, columns, samples, bits = (
+        facts.count(tag, 1) for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)
+    )
+    size = (rows * columns * samples * max(facts.count(0x00280008, 1), 1) * bits + 7) // 8
+    if begin + size >= end:
+        return ((begin, end),)
+    return (begin, begin + size), bytes(end - begin - size)
 
 
 def _own_pieces(

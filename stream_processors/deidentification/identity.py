@@ -11,7 +11,7 @@ from schemas.identifiers import is_placeholder_patient_id
 from stream_processors.deidentification.codes import CODE_WORDS
 from stream_processors.deidentification.dictionary import registered_type
 from stream_processors.deidentification.profile import OWN_WORDS
-from stream_processors.deidentification.rules import is_class_uid
+from stream_processors.deidentification.rules import is_vocabulary_uid
 from stream_processors.deidentification.values import REMOVED, original_date
 
 IDENTITY_TAGS: Final = frozenset(
@@ -93,8 +93,11 @@ def is_uid(text: str) -> bool:
 
 
 def is_instance_uid(tag: int, uid: str) -> bool:
-    """Whether a UID names something of this patient; classes, syntaxes and all of PS3.6 Annex A do not."""
-    return not (is_uid(uid) and is_class_uid(tag)) and not registered_type(uid)
+    """Whether a UID may name something of this patient: vocabularies and all of PS3.6 Annex A do not.
+
+    A private class or syntax may: nothing tells it from the UID of an instance that was put in its place.
+    """
+    return not (is_uid(uid) and is_vocabulary_uid(tag)) and not registered_type(uid)
 
 
 @lru_cache(maxsize=4096)

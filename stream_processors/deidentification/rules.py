@@ -42,13 +42,6 @@ ALWAYS_REMOVED: Final = frozenset(
 FIRST_GROUP: Final = 0x0004
 """Groups below are those of commands and file meta: none belongs in a data set."""
 
-_CLASS_KEYWORDS: Final = (
-    "ClassUID",
-    "ClassesInStudy",
-    "ClassesInSeries",
-    "ClassesSupported",
-    "TransferSyntaxUID",
-)
 _VOCABULARY_UIDS: Final = frozenset(
     {"CodingSchemeUID", "ContextUID", "MappingResourceUID", "ContextGroupExtensionCreatorUID"}
 )
@@ -91,10 +84,9 @@ def rule(profile: Profile, tag: int, vr: str) -> str:
     return _by_table(profile, tag, vr, action) if action else unlisted(profile, tag, vr)
 
 
-def is_class_uid(tag: int) -> bool:
-    """Whether an attribute names a class, a syntax or a vocabulary and no instance."""
-    keyword = keyword_of(tag)
-    return keyword.endswith(_CLASS_KEYWORDS) or keyword in _VOCABULARY_UIDS
+def is_vocabulary_uid(tag: int) -> bool:
+    """Whether an attribute names a vocabulary and no instance."""
+    return keyword_of(tag) in _VOCABULARY_UIDS
 
 
 def _by_table(profile: Profile, tag: int, vr: str, action: str) -> str:

@@ -80,6 +80,7 @@ class Walker:
         self.items = 0
         self.pixels_at = -1
         self.pixels_value_at = -1
+        self.encapsulated = False
         self.until = time.monotonic() + MAX_SECONDS
 
     def data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per element would cost more than its work
@@ -258,7 +259,7 @@ class Walker:
 
     def _pixels(self, encoding: Encoding, at: int, begin: int, length: int) -> int:
         """Step over the pixels without a look: by their length, or from fragment to fragment."""
-        self.pixels_at, self.pixels_value_at = at, begin
+        self.pixels_at, self.pixels_value_at, self.encapsulated = at, begin, length == UNDEFINED
         if length != UNDEFINED:
             if begin + length > self.size:
                 raise RefusedError("truncated")

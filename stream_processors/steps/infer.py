@@ -56,22 +56,42 @@ async def run(request: InferenceRequested, context: StepContext) -> AsyncIterato
         return _result(request, instance, model, context)
 
     results = await in_order(one, request.instances, AT_ONCE)
-    spec = model.SPEC
-    yield InferenceCompleted(
+    yield _completed(request, model.SPEC, results, context)
+
+
+def give_up(request: InferenceRequested, reason: str, context: StepContext) -> list[InferenceCompleted]:
+    """Say of every image that it was not read, so that the study ends as "undetermined" and does not stay pending."""
+    model = all_models().get(request.model)
+    results = [_described(instance, "failed", reason) for instance in request.instances]
+    return [
+        _completed(request, model.SPEC if model is not None else None, results, context, "given-up", reason)
+    ]
+
+
+def _completed(
+    request: InferenceRequested,
+    spec: ModelSpec | None,
+    results: Sequence[InstanceResult],
+    context: StepContext,
+    *identity: str,
+) -> InferenceCompleted:
+    """Outcome of a request; of a model that this release does not know, what the request said."""
+    name, digest = (spec.name, spec.digest) if spec is not None else (request.model, "")
+    return InferenceCompleted(
         envelope=context.envelope(
-            request, "InferenceCompleted", str(request.revision), spec.name, spec.digest
+            request, "InferenceCompleted", str(request.revision), name, digest, *identity
         ),
         revision=request.revision,
         received_at=request.received_at,
         ordered_priority=request.ordered_priority,
-        model=spec.name,
-        model_version=str(spec.version),
-        model_digest=spec.digest,
+        model=name,
+        model_version=str(spec.version) if spec is not None else request.model_version,
+        model_digest=digest,
         backend=context.inference_backend,
         modality=request.modality,
         body_part=request.body_part,
         synthetic=request.synthetic,
-        demonstration=spec.demonstration,
+        demonstration=spec is not None and spec.demonstration,
         results=tuple(results),
     )
 
@@ -186,4 +206,5 @@ STEP = Step(
     emits=("inference.completed.v1",),
     run=run,
     uses_inference=True,
+    give_up=give_up,
 )

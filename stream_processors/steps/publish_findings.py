@@ -84,7 +84,7 @@ def described_result(
     )
     read = [result for result in results if result.status == "ok"]
     findings = _findings(read, spec) if spec is not None and known else ()
-    status, code, reason = verdict(results, findings) if known else _UNKNOWN_MODEL
+    status, code, reason = verdict(results, findings) if known or not read else _UNKNOWN_MODEL
     inputs = ",".join(f"{result.digest}:{result.status}" for result in results)
     calibration = spec.calibration_digest if spec is not None and known else ""
     identity = (site, study, str(revision), said["model_digest"], calibration, CERTAINTY_VERSION, inputs)

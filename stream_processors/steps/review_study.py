@@ -90,6 +90,7 @@ def apply(
     """
     if current_revision is None:
         return Refused("there is no such study")
+    review = opened_again(review, current_revision)
     if review.status == "signed" and command.version_seen == review.version:
         return Refused("the study is signed")
     if command.revision_seen != current_revision:
@@ -103,6 +104,13 @@ def apply(
     return Applied(
         replace(after, revision=current_revision, version=review.version + 1, command_id=command.command_id)
     )
+
+
+def opened_again(review: Review, current_revision: int) -> Review:
+    """Open a signed review when a later revision came: what was said of the earlier images stands in its own event."""
+    if review.status != "signed" or review.revision >= current_revision:
+        return review
+    return replace(review, status="open", claimed_by="", decisions=(), signed_by="", signed_at=None)
 
 
 def _not_allowed(review: Review, command: ReviewCommand) -> str:

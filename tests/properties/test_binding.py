@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from runtime import faults
 from runtime.errors import DeadLetterError, OutageError, RetryError
 from runtime.metrics import Metrics
+from runtime.outcomes import Policy
 from runtime.ports import Record
 from schemas.codec import UndecodableError
 from schemas.events import Event, InstanceReceived
 from schemas.rows import DeadlineRow
 from stream_processors.binding import Addressed, Binder, Surroundings
 from stream_processors.inputs import Origin
-from stream_processors.outcomes import Policy
 from stream_processors.step import Output, Step
 from tests.support.installation import received, study
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import io
 import json
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 from zlib import crc32
 
 from PIL import Image, ImageDraw
@@ -41,6 +43,7 @@ from schemas.rows import (
     WorklistItemRow,
 )
 from schemas.tables import WORKLIST_SHARDS, Row
+from stream_processors.step import StepContext
 from stream_processors.steps import raise_alerts, review_study
 
 SITE, OTHER_SITE = "north", "south"
@@ -48,13 +51,14 @@ MINUTE = 60 * MICROSECONDS
 
 
 def settings(folder: Path) -> Settings:
-    """Settings of a fresh embedded system in a folder, with keys of its own."""
+    """Settings of an embedded system in a folder, with keys of its own."""
     keys = folder / "keys"
-    keys.mkdir(parents=True)
-    for name in ("pseudonym", "vault", "session"):
-        (keys / name).write_bytes(secrets.token_bytes(32))
     credentials = keys / "credentials.json"
-    credentials.write_text("[]")
+    if not keys.exists():
+        keys.mkdir(parents=True)
+        for name in ("pseudonym", "vault", "session"):
+            (keys / name).write_bytes(secrets.token_bytes(32))
+        credentials.write_text("[]")
     return Settings(
         data=folder / "data",
         sites=[SiteSettings(name=SITE), SiteSettings(name=OTHER_SITE)],
@@ -79,9 +83,15 @@ class System:
     @classmethod
     def fresh(cls, folder: Path) -> System:
         """Make one in an empty folder."""
+        system = cls.opened(folder)
+        prepare(system.connections, ["review_study", "raise_alerts"])
+        return system
+
+    @classmethod
+    def opened(cls, folder: Path) -> System:
+        """Open one that was prepared in this folder, or in another of which this is a copy."""
         chosen = settings(folder)
         connections = connect(chosen, "portal")
-        prepare(connections, ["review_study", "raise_alerts"])
         path = chosen.keys.credentials.path
         assert path is not None
         return cls(connections, path)
@@ -139,6 +149,8 @@ class Case:
     rule: str = ""
     claimed_by: str = ""
     at_risk: str = ""
+    decided: bool = False
+    """A rule on the first finding decided, also where the class is routine."""
     picture: bool = True
     site: str = SITE
     description: str = ""
@@ -150,17 +162,92 @@ class Case:
 
 
 CASES = (
-    Case(number=1, name="DOE^Jane", urgency="critical", weight=40.94, minutes=12, rule="R2", reason="Pneumothorax at 0.94, high certainty", description="Chest portable", source="ICU 3",
-         findings=(("pneumothorax", 0.94, (95, 110, 120, 150)), ("effusion", 0.41, None), ("consolidation", 0.22, None), ("nodule", 0.08, None), ("cardiomegaly", 0.05, None))),
-    Case(number=2, name="ROE^Max", sex="M", born="19480101", urgency="high", weight=15.81, minutes=7, rule="R5", reason="Effusion at 0.81, above the operating point", description="Chest PA", claimed_by="dr.second",
-         findings=(("effusion", 0.81, (110, 300, 90, 110)), ("cardiomegaly", 0.35, None), ("pneumothorax", 0.11, None))),
-    Case(number=3, name="POE^Ann", born="19810601", urgency="not-analysed", ordered="stat", minutes=6, modality="CT", body="ABDOMEN", images=14, reason="no model for CT", rule="not-analysed", picture=False, description="Abdomen with contrast"),
-    Case(number=4, name="LOE^Sam", sex="M", born="19930911", urgency="routine", weight=1.0, ordered="routine", minutes=35, rule="R0", reason="5 findings tested", description="Chest PA/lat", source="Clinic North",
-         findings=(("nodule", 0.31, None), ("pneumothorax", 0.04, None))),
-    Case(number=5, name="MOE^Kim", sex="O", born="20200131", urgency=None, weight=None, minutes=0.3, description="Chest PA"),
-    Case(number=6, name="NOE^Ola", sex="F", born="19721224", urgency="undetermined", minutes=22, rule="undetermined", reason="the model did not answer in time", description="Chest PA"),
-    Case(number=7, name="YOE^Li", sex="F", born="19900214", urgency="not-analysed", ordered="routine", minutes=190, modality="US", body="unknown", at_risk="ultrasound", reason="kept from inference: ultrasound pixels", rule="not-analysed", source="Obstetrics"),
-)  # fmt: skip
+    Case(
+        number=1,
+        name="DOE^Jane",
+        urgency="critical",
+        weight=40.94,
+        rule="R2",
+        reason="Pneumothorax at 0.94, high certainty",
+        description="Chest portable",
+        source="ICU 3",
+        findings=(
+            ("pneumothorax", 0.94, (312, 85, 118, 270)),
+            ("effusion", 0.41, None),
+            ("consolidation", 0.22, None),
+            ("nodule", 0.08, None),
+            ("cardiomegaly", 0.05, None),
+        ),
+    ),
+    Case(
+        number=2,
+        name="ROE^Max",
+        sex="M",
+        born="19480101",
+        minutes=7,
+        urgency="high",
+        weight=15.81,
+        rule="R5",
+        reason="Effusion at 0.81, above the operating point",
+        description="Chest PA",
+        claimed_by="dr.second",
+        findings=(("effusion", 0.81, (110, 300, 90, 110)), ("pneumothorax", 0.11, None)),
+    ),
+    Case(
+        number=3,
+        name="POE^Ann",
+        born="19810601",
+        minutes=6,
+        urgency="not-analysed",
+        ordered="stat",
+        modality="CT",
+        body="ABDOMEN",
+        images=14,
+        reason="no model for CT",
+        rule="not-analysed",
+        picture=False,
+        description="Abdomen with contrast",
+    ),
+    Case(
+        number=4,
+        name="LOE^Sam",
+        sex="M",
+        born="19930911",
+        minutes=35,
+        weight=1.0,
+        ordered="routine",
+        rule="R0",
+        reason="no finding reached its threshold",
+        description="Chest PA/lat",
+        source="Clinic North",
+        findings=(("nodule", 0.31, None), ("pneumothorax", 0.04, None)),
+    ),
+    Case(number=5, name="MOE^Kim", sex="O", born="20200131", minutes=0.3, urgency=None, weight=None),
+    Case(
+        number=6,
+        name="NOE^Ola",
+        born="19721224",
+        minutes=22,
+        urgency="undetermined",
+        rule="undetermined",
+        reason="the model did not answer in time",
+    ),
+    Case(
+        number=7,
+        name="YOE^Li",
+        born="19900214",
+        minutes=190,
+        urgency="not-analysed",
+        ordered="routine",
+        weight=1.0,
+        modality="US",
+        body="unknown",
+        at_risk="ultrasound",
+        reason="kept from inference: ultrasound pixels",
+        rule="not-analysed",
+        source="Obstetrics",
+    ),
+)
 """A morning's worklist."""
 
 
@@ -188,9 +275,13 @@ def seed_case(system: System, case: Case) -> None:
         ),
         at=received,
     )
-    status = {"not-analysed": "not-analysed", "undetermined": "undetermined", None: None}.get(case.urgency, "analysed")
+    status = {"not-analysed": "not-analysed", "undetermined": "undetermined", None: None}.get(
+        case.urgency, "analysed"
+    )
     analysed = status == "analysed"
-    top = case.findings[0] if case.findings and case.urgency in ("critical", "high") else None
+    top = (
+        case.findings[0] if case.findings and (case.decided or case.urgency in ("critical", "high")) else None
+    )
     system.put(
         WorklistItemRow(
             site=case.site, shard=shard(case.study), study=case.study, received_at=received,
@@ -219,7 +310,11 @@ def seed_case(system: System, case: Case) -> None:
 
 
 def _seed_findings(system: System, case: Case) -> None:
-    codes = {"pneumothorax": ("36118008", "SCT"), "effusion": ("60046008", "SCT"), "nodule": ("27925004", "SCT")}
+    codes = {
+        "pneumothorax": ("36118008", "SCT"),
+        "effusion": ("60046008", "SCT"),
+        "nodule": ("27925004", "SCT"),
+    }
     meanings = {"effusion": "Pleural effusion", "consolidation": "Consolidation of lung"}
     for name, probability, box in case.findings:
         value, scheme = codes.get(name, (name, "99RADSTREAM"))
@@ -266,13 +361,18 @@ def _seed_hops(system: System, case: Case, received: int) -> None:
         ("InstanceDeidentified", "instance.deidentified.v1", "deidentify", 0.2),
         ("StudyState", "study.state.v1", "assemble_study", 0.4),
     ]
+    if case.findings:
+        way += [
+            ("InferenceRequested", "inference.requested.stat.v1", "route_study", 0.6),
+            ("InferenceCompleted", "inference.completed.v1", "infer", 2.6),
+        ]
+    elif case.urgency:
+        way.append(("InferenceSkipped", "inference.skipped.v1", "route_study", 0.6))
     if case.urgency:
-        middle = (
-            [("InferenceRequested", "inference.requested.stat.v1", "route_study", 0.6), ("InferenceCompleted", "inference.completed.v1", "infer", 2.6)]
-            if case.findings
-            else [("InferenceSkipped", "inference.skipped.v1", "route_study", 0.6)]
-        )  # fmt: skip
-        way += [*middle, ("Findings", "findings.v1", "publish_findings", 2.8), ("RiskScored", "risk.scored.v1", "score_risk", 3.1)]  # fmt: skip
+        way += [
+            ("Findings", "findings.v1", "publish_findings", 2.8),
+            ("RiskScored", "risk.scored.v1", "score_risk", 3.1),
+        ]
     for number, (event, topic, producer, after) in enumerate(way):
         system.put(
             TraceHopRow(
@@ -282,15 +382,17 @@ def _seed_hops(system: System, case: Case, received: int) -> None:
         )  # fmt: skip
 
 
+@cache
 def picture(number: int) -> bytes:
     """A synthetic X-ray as a DICOM file."""
     identity = SyntheticIdentity(
         patient_name="SYNTHETIC^Image", patient_id="S1", accession_number="A1", birth_date="19700101", sex="O",
-        taken_at=datetime.datetime(2026, 11, 21, 9, 0),
+        taken_at=dt.datetime(2026, 11, 21, 9, 0, tzinfo=dt.UTC),
     )  # fmt: skip
     return to_dicom(generate(4_000_000 + number, findings=frozenset({"pneumothorax", "effusion"})), identity)
 
 
+@cache
 def overlay_picture(case: Case) -> bytes:
     """A picture of what a model looked at."""
     image = Image.open(io.BytesIO(display_image(picture(case.number)))).convert("RGB")
@@ -309,14 +411,16 @@ def seed_alert(system: System, case: Case, *, delivered: bool = True) -> str:
     """Raise an alert of a case through the step that decides alerts; returns its id."""
     connections, now = system.connections, system.connections.clock.now()
     name, probability, _ = case.findings[0]
-    envelope = connections.publisher.envelope(case.site, case.study, f"score-{case.number}", correlation_id="c")
+    envelope = connections.publisher.envelope(
+        case.site, case.study, f"score-{case.number}", correlation_id="c"
+    )
     score = RiskScored(
         envelope=envelope, revision=1, received_at=now - int(case.minutes * MINUTE), ordered_priority=case.ordered,
         result_id="r", urgency="critical", weight=40.0, finding=name, probability=probability, rule=case.rule,
         rule_version="1", reason=case.reason, alert_class="critical", modality=case.modality, body_part=case.body,
         demonstration=True, synthetic=True,
     )  # fmt: skip
-    (state,) = asyncio.run(outputs(raise_alerts.run(score, StepContext(connections))))
+    (state,) = collected(raise_alerts.run(score, step_context(connections)))
     system.put(
         OpenAlertRow(
             site=case.site, shard=shard(state.alert_id), alert_id=state.alert_id, study=case.study, version=state.version,
@@ -337,7 +441,7 @@ def seed_alert(system: System, case: Case, *, delivered: bool = True) -> str:
 def seed_operations(system: System) -> None:
     """Write what an operator looks at."""
     now = system.connections.clock.now()
-    day = datetime.datetime.fromtimestamp(now / MICROSECONDS, datetime.UTC).date().isoformat()
+    day = dt.datetime.fromtimestamp(now / MICROSECONDS, dt.UTC).date().isoformat()
     for number, reason in enumerate(("not-dicom", "missing-uids", "not-dicom")):
         system.put(
             QuarantinedObjectRow(
@@ -353,12 +457,17 @@ def seed_operations(system: System) -> None:
     )  # fmt: skip
 
 
-async def outputs(produced: AsyncIterator[Any]) -> list[Any]:
-    """Collect what a step yields."""
-    return [each async for each in produced]
+def collected(produced: AsyncIterator[Any]) -> list[Any]:
+    """Collect what a step yields, in a thread of its own: the caller's may have a loop running (Playwright's)."""
+
+    async def outputs() -> list[Any]:
+        return [each async for each in produced]
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(outputs())).result()
 
 
-class StepContext:
+class CommandContext:
     """What the command steps ask for, over real connections."""
 
     def __init__(self, connections: Connections) -> None:
@@ -367,11 +476,17 @@ class StepContext:
     def envelope(self, cause: Event, *identity: str, occurred_at: int | None = None) -> Envelope:
         about = cause.envelope
         return self._publisher.envelope(
-            about.site, about.study, "/".join((about.event_id, *identity)), correlation_id=about.correlation_id, occurred_at=occurred_at
+            about.site, about.study, "/".join((about.event_id, *identity)),
+            correlation_id=about.correlation_id, occurred_at=occurred_at,
         )  # fmt: skip
 
     async def io(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return call(*args, **kwargs)
+
+
+def step_context(connections: Connections) -> StepContext:
+    """Context for the two command steps, which infer nothing and open no raw object."""
+    return cast("StepContext", CommandContext(connections))
 
 
 class Steps:
@@ -382,7 +497,7 @@ class Steps:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> Steps:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -393,14 +508,14 @@ class Steps:
     def _serve(self) -> None:
         connections = self._system.connections
         consumer = connections.log.consumer("steps", ["review.commands.v1", "alert.commands.v1"], "steps-1")
-        context = StepContext(connections)
+        context = step_context(connections)
         while not self._stop.is_set():
             for record in consumer.poll(10, 0.1):
                 command = decode(record.value, connections.registry)
                 if isinstance(command, ReviewCommand):
-                    self._sink(asyncio.run(outputs(review_study.run(command, context))))
+                    self._sink(collected(review_study.run(command, context)))
                 elif isinstance(command, AlertCommand):
-                    asyncio.run(outputs(raise_alerts.run(command, context)))
+                    collected(raise_alerts.run(command, context))
                 consumer.commit({(record.topic, record.partition): record.offset + 1})
         consumer.close()
 
@@ -414,4 +529,6 @@ class Steps:
             if row is not None and state.status == "signed":
                 tables.delete(WorklistItemRow, at=now, site=site, shard=shard(study), study=study)
             elif row is not None:
-                tables.write(replace(row, claimed_by=state.claimed_by or None), at=now, columns=["claimed_by"])
+                tables.write(
+                    replace(row, claimed_by=state.claimed_by or None), at=now, columns=["claimed_by"]
+                )

@@ -19,6 +19,7 @@ PACKAGES = (
     "producers",
     "sinks",
     "portal_api",
+    "deploy",
     "cli",
 )
 """The product, from the contracts up. pyproject.toml, .importlinter and the README name the same ones (held by tests)."""

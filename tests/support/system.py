@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class System:
     plan: Plan
     connections: Connections
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _supervisors: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     # --- addresses and credentials
 
@@ -205,27 +207,31 @@ class System:
 
     def uncommitted(self, group: str, topics: Sequence[str]) -> int:
         """Records of the topics that a group has not acknowledged."""
-        log = self.connections.log
-        return sum(
-            end - log.committed(group, topic)[partition]
-            for topic in topics
-            for partition, end in log.end_offsets(topic).items()
-        )
+        log, count = self.connections.log, 0
+        for topic in topics:
+            committed = log.committed(group, topic)
+            count += sum(end - committed[partition] for partition, end in log.end_offsets(topic).items())
+        return count
 
-    def overdue(self, consumer: str, shards: int = 6) -> int:
-        """Deadlines of a step that are due and not acknowledged."""
-        now = self.connections.clock.now()
-        return sum(
-            row.due_at <= now
+    def pending(self, consumer: str, *, due_by: int | None = None) -> int:
+        """Deadlines of a step that are not acknowledged; all, or those due by a time (UTC microseconds)."""
+        tables, shards = self.connections.tables, max(self.connections.log.topics().values())
+        rows = [
+            row
             for shard in range(shards)
-            for row in self.connections.tables.select(DeadlineRow, consumer=consumer, shard=shard)
-        )
+            for row in tables.select(DeadlineRow, consumer=consumer, shard=shard)
+        ]
+        return sum(due_by is None or row.due_at <= due_by for row in rows)
+
+    def overdue(self, consumer: str) -> int:
+        """Deadlines of a step that are due and not acknowledged."""
+        return self.pending(consumer, due_by=self.connections.clock.now())
 
     # --- life of the whole
 
     def start(self) -> None:
         """Start every process, and wait until all are ready."""
-        launch.start(self.run, self.settings, self.plan)
+        self._supervisors.append(launch.start(self.run, self.settings, self.plan))
         self.wait_ready()
 
     def kill_supervisor(self) -> list[int]:
@@ -240,6 +246,8 @@ class System:
     def stop(self) -> None:
         """Stop every process."""
         runs.stop(self.run)
+        for supervisor in self._supervisors:
+            supervisor.wait()
 
 
 @contextlib.contextmanager

@@ -142,3 +142,27 @@ def test_a_process_that_forgot_to_configure_prints_no_payload_either(
     captured = capsys.readouterr()
     assert "ValueError" in captured.err
     assert "JANE" not in captured.err + captured.out
+
+
+def test_a_talkative_library_writes_a_few_lines_of_each_kind_and_nothing_below_the_level(
+    stream: io.StringIO,
+) -> None:
+    name = "talkative"
+    logs.limit("test", name)
+    child = logging.getLogger(f"{name}.inner")
+    for _ in range(50):
+        child.error("away")
+        child.info("not shown")
+    child.warning("another place")
+    assert len(lines(stream)) == logs.LIMIT_LINES + 1
+    assert {line["logger"] for line in lines(stream)} == {f"{name}.inner"}
+
+
+def test_after_its_time_a_place_may_write_again() -> None:
+    filtered = logs._Limit()
+    record = logging.LogRecord("x", logging.ERROR, "file.py", 1, "away", None, None)
+    passed = []
+    for second in range(25):
+        record.created = float(second)
+        passed.append(filtered.filter(record))
+    assert passed.count(True) == 3 * logs.LIMIT_LINES

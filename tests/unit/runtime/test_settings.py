@@ -9,6 +9,18 @@ from runtime.errors import StopError
 from runtime.settings import SecretReference, Settings, load_settings
 from tests.support.installation import settings
 
+CLUSTER: dict[str, dict[str, object]] = {
+    "kafka": {"bootstrap": "127.0.0.1:9092", "replication": 1, "min_in_sync": 1},
+    "registry": {"url": "http://127.0.0.1:8081"},
+    "cassandra": {
+        "contact_points": ["127.0.0.1"],
+        "user": "env:CASSANDRA_USER",
+        "password": "env:CASSANDRA_PASSWORD",
+        "replication": {"datacenter1": 1},
+    },
+    "s3": {"endpoint": "http://127.0.0.1:9000", "access_key": "env:S3_KEY", "secret_key": "env:S3_SECRET"},
+}
+
 
 def written(folder: Path, **changes: object) -> dict[str, str]:
     settings(folder, **changes).write(folder / "settings.toml")
@@ -26,6 +38,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         "sites": [site, {"name": "south"}],
         "steps": {"quiet_window_s": 1.5},
         "delivery": {"redeliver": True},
+        "profile": "cluster",
+        "cluster": CLUSTER,
     }
     assert load_settings(written(tmp_path, **changes)) == settings(tmp_path, **changes)
 
@@ -78,6 +92,28 @@ def test_sites_have_names_of_their_own(tmp_path: Path) -> None:
     for sites in ([], [{"name": "a"}, {"name": "a"}], [{"name": ""}]):
         with pytest.raises(ValueError, match="sites"):
             Settings.model_validate(valid | {"sites": sites})
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "told"),
+    [
+        pytest.param("kafka", {"replication": 0}, "replication", id="no copy of a partition"),
+        pytest.param("kafka", {"replication": 1, "min_in_sync": 2}, "min_in_sync", id="more than there are"),
+        pytest.param("cassandra", {"replication": {}}, "replication", id="no datacenter"),
+        pytest.param("cassandra", {"replication": {"elsewhere": 3}}, "datacenter", id="none of its own"),
+        pytest.param("cassandra", {"consistency": "ONE"}, "consistency", id="a row one node alone knows"),
+        pytest.param("s3", {"secret_key": "hunter2"}, "secret_key", id="a secret itself"),
+    ],
+)
+def test_engines_that_could_lose_what_they_confirmed_are_refused(tmp_path, section, change, told):
+    cluster = CLUSTER | {section: CLUSTER[section] | change}
+    with pytest.raises(ValueError, match=told):
+        settings(tmp_path, profile="cluster", cluster=cluster)
+
+
+def test_the_profile_cluster_needs_its_section(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs the section cluster"):
+        settings(tmp_path, profile="cluster")
 
 
 def test_a_secret_is_the_bytes_it_refers_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from runtime.errors import DeadLetterError, OutageError, RetryError, StopError
 from runtime.metrics import Metrics
+from runtime.outcomes import Policy
 from runtime.ports import Record
 from schemas.codec import UndecodableError, file_stem, from_record
 from schemas.events import EVENT_TYPES, Event, InstanceReceived
@@ -19,7 +20,6 @@ from schemas.partitioning import partition_of
 from schemas.rows import DeadlineRow
 from stream_processors.binding import Addressed, Binder, Surroundings, addressed
 from stream_processors.inputs import DueInput, Origin
-from stream_processors.outcomes import Policy
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, To
 from tests.support.installation import received, study
 
@@ -83,7 +83,7 @@ async def no_sleep(_seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-def binder(world: World, run: Any, **policy: Any) -> Binder:
+def binder(world: World, run: Any, give_up: Any = None, **policy: Any) -> Binder:
     around = Surroundings(
         decode=world.decode,
         publish=world.publish,
@@ -93,7 +93,7 @@ def binder(world: World, run: Any, **policy: Any) -> Binder:
         probe=world.probe,
         metrics=Metrics("test"),
     )
-    step = Step(summary="", reads=("a",), emits=(OUT,), run=run)
+    step = Step(summary="", reads=("a",), emits=(OUT,), run=run, give_up=give_up)
     return Binder("test", step, 6, around, Policy(**policy), sleep=no_sleep, chance=lambda: 0.0)
 
 
@@ -272,3 +272,62 @@ def test_an_event_carried_by_several_topics_needs_one_named() -> None:
 def _example(name: str) -> Event:
     text = resources.files("schemas").joinpath("examples", file_stem(name), "typical.json").read_text("utf-8")
     return from_record(EVENT_TYPES[name], json.loads(text))
+
+
+@pytest.mark.parametrize(
+    ("errors", "reason"),
+    [
+        ([DeadLetterError("no-good")], "no-good"),
+        ([RetryError()] * 2, "retries-exhausted"),
+        ([ValueError("DOE^JANE")] * 2, "unexpected-error"),
+    ],
+)
+async def test_what_a_step_says_of_an_input_it_gives_up_is_published_with_the_dead_letter(
+    errors: list[BaseException], reason: str
+) -> None:
+    world = World()
+
+    def give_up(event: InstanceReceived, why: str, _context: object) -> list[Event]:
+        return [received(1, f"given up {event.envelope.event_id} {why}")]
+
+    await binder(world, failing({"0": errors}), give_up, attempts=2, surprises=2).bind(
+        [record(0), record(1)], world.acknowledge
+    )
+    (_, ids), acknowledged = world.happened
+    assert ids[0].startswith("dead 0 ")
+    assert ids[1:] == [f"given up 0 {reason}", "1"]
+    assert acknowledged == ("acknowledged", [])
+
+
+async def test_of_an_input_that_cannot_be_read_no_step_can_say_anything() -> None:
+    world = World()
+    told: list[object] = []
+
+    def give_up(*what: object) -> list[Event]:
+        told.append(what)
+        return []
+
+    await binder(world, echo, give_up).bind([record(0, value=b"poison")], world.acknowledge)
+    assert told == []
+    assert world.happened[0] == ("published", ["dead 0 corrupt 1"])
+
+
+async def test_an_output_that_can_never_be_written_is_given_up_with_the_step_s_last_words() -> None:
+    world = World(refused=frozenset({"0"}))
+    await binder(world, echo, lambda _event, why, _context: [received(1, f"given up {why}")]).bind(
+        [record(0), record(1)], world.acknowledge
+    )
+    assert world.happened[0] == ("published", ["dead 0 record-too-large 1", "given up record-too-large"])
+
+
+async def test_a_step_whose_last_words_fail_stops_the_process_and_acknowledges_nothing() -> None:
+    world = World()
+
+    def give_up(*_what: object) -> list[Event]:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await binder(world, failing({"0": [DeadLetterError("x")]}), give_up).bind(
+            [record(0)], world.acknowledge
+        )
+    assert world.happened == []

@@ -9,6 +9,7 @@ import pytest
 
 from runtime.connections import Connections, connect
 from runtime.errors import DeadLetterError, StopError
+from runtime.outcomes import Policy
 from runtime.ports import Record
 from runtime.process import Stop
 from schemas.codec import decode
@@ -17,7 +18,6 @@ from schemas.rows import DeadlineRow
 from schemas.topics import dead_letter_topic
 from stream_processors import catalogue, local, steps
 from stream_processors.inputs import DueInput
-from stream_processors.outcomes import Policy
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, StepContext
 from tests.support.installation import connections, received, settings, study
 
@@ -186,8 +186,3 @@ def test_urgent_topics_are_resolved_and_acknowledged_first() -> None:
     assert found == [[record("a", 0), due], [record("b", 0), record("b", 1)]]
     assert local.batches([], [due], ("a",)) == [[due]]
     assert local.batches([], [], ("a",)) == []
-
-
-def test_the_committed_offset_is_the_one_after_the_last_of_each_partition() -> None:
-    batch = [record("a", 4), record("a", 5), record("a", 9, partition=2)]
-    assert local.next_offsets(batch) == {("a", 0): 6, ("a", 2): 10}

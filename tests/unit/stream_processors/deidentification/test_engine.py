@@ -196,14 +196,21 @@ def test_an_element_whose_wrong_length_swallows_its_neighbours_is_emptied() -> N
     assert b"ZQFAMILY" not in deidentify(swollen, NAMES).data
 
 
-def test_a_class_uid_that_is_none_is_renamed() -> None:
+def test_a_class_uid_that_is_not_registered_is_renamed() -> None:
     item = Dataset()
     item.ReferencedSOPClassUID = "1.2.11111111"
     raw = to_bytes(
         ct_slice("a", Options(patient_name="A^B", extra={"ReferencedSeriesSequence": Sequence([item])}))
     )
     assert b"ZQ" not in deidentify(raw.replace(b"1.2.11111111", b"1.2.ZQFAMILY"), NAMES).data
-    assert b"1.2.11111111" in deidentify(raw, NAMES).data
+    assert b"1.2.11111111" not in deidentify(raw, NAMES).data
+
+
+def test_an_object_of_a_private_class_is_refused() -> None:
+    raw = to_bytes(ct_slice("a", Options(extra={"SOPClassUID": "1.2.840.113619.4.26"})))
+    with pytest.raises(RefusedError) as caught:
+        deidentify(raw, NAMES)
+    assert caught.value.reason == "unsupported-content"
 
 
 @pytest.mark.parametrize(
@@ -382,3 +389,25 @@ def test_a_patient_named_like_a_mark_or_a_code_is_cleaned_all_the_same(name: str
     output = clean(ct_slice("a", Options(patient_name=name)))
     assert not output.PatientName
     assert (output.Modality, output.PhotometricInterpretation) == ("CT", "MONOCHROME2")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "listed"),
+    [("BodyPartExamined", "CHEST"), ("ViewPosition", "PA"), ("RequestedProcedurePriority", "STAT")],
+)
+def test_what_is_typed_in_place_of_a_code_goes(keyword: str, listed: str) -> None:
+    def cleaned(value: str) -> object:
+        data_set = ct_slice("a")
+        setattr(data_set, keyword, value)
+        return pydicom.dcmread(BytesIO(deidentify(to_bytes(data_set), NAMES).data))[keyword].value
+
+    assert cleaned(listed) == listed
+    assert not cleaned("MISS MARPLE")
+
+
+def test_what_stands_behind_the_pixels_is_blanked_and_the_pixels_stay() -> None:
+    data_set = ct_slice("a")
+    pixels = data_set.PixelData
+    data_set.PixelData = pixels + b"ZQFAMILY"
+    clean = pydicom.dcmread(BytesIO(deidentify(to_bytes(data_set), NAMES).data))
+    assert clean.PixelData == pixels + bytes(8)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from inference.pixels import Geometry
 from runtime.errors import DeadLetterError, RetryError
-from schemas.events import InferenceCompleted
+from schemas.events import Findings, InferenceCompleted
 from stream_processors.step import StepSettings
+from stream_processors.steps import publish_findings
 from stream_processors.steps.infer import STEP, activation_file
 from tests.support import scripted_model
 from tests.support.context import FolderContext, World, events, timeless
@@ -154,3 +155,43 @@ def test_a_repeat_gives_the_same_event_and_the_same_objects(stored: World) -> No
     assert {
         each.key: stored.objects.get("results", each.key) for each in stored.objects.keys("results")
     } == objects
+
+
+def given_up(world: World, reason: str, **changes: Any) -> InferenceCompleted:
+    assert STEP.give_up is not None
+    (event,) = STEP.give_up(requested("e1", "a", "b", **changes), reason, FolderContext(world, "infer"))
+    assert isinstance(event, InferenceCompleted)
+    return event
+
+
+def test_a_request_that_is_given_up_says_of_every_image_that_it_failed_and_why(stored: World) -> None:
+    event = given_up(stored, "retries-exhausted")
+    assert [(each.instance, each.status, each.reason, each.outputs) for each in event.results] == [
+        ("in-a", "failed", "retries-exhausted", ()),
+        ("in-b", "failed", "retries-exhausted", ()),
+    ]
+    assert (event.model, event.model_digest) == ("scripted", scripted_model.SPEC.digest)
+    assert event.envelope.event_id != completed(stored, "a", "b").envelope.event_id
+    assert given_up(stored, "retries-exhausted").envelope.event_id == event.envelope.event_id
+
+
+@pytest.mark.parametrize(
+    ("reason", "model"),
+    [("retries-exhausted", "scripted"), ("unknown-model", "nobody-s"), ("unexpected-error", "scripted")],
+)
+def test_a_study_whose_request_was_given_up_ends_as_undetermined(
+    stored: World, reason: str, model: str
+) -> None:
+    cause = given_up(stored, reason, model=model)
+    (findings,) = events(stored.run("publish_findings", publish_findings.STEP, cause))
+    assert isinstance(findings, Findings)
+    assert (findings.status, findings.reason_code, findings.findings) == ("undetermined", "model-failed", ())
+    assert findings.reason == f"2 of 2 images failed: {reason}"
+
+
+def test_a_later_success_replaces_what_was_given_up(stored: World) -> None:
+    stored.run("publish_findings", publish_findings.STEP, given_up(stored, "retries-exhausted"))
+    stored.clock.advance(1)
+    (findings,) = events(stored.run("publish_findings", publish_findings.STEP, completed(stored, "a", "b")))
+    assert isinstance(findings, Findings)
+    assert findings.status == "analysed"

@@ -69,6 +69,18 @@ def test_each_command_is_carried_out_refused_or_in_conflict(
     assert isinstance(apply(review, command, 1, NOW), said)
 
 
+def test_a_revision_after_the_signature_is_reviewed_afresh() -> None:
+    command = review_command("c1", "sign", actor="reader-2", version_seen=SIGNED.version, revision_seen=2)
+    verdict = apply(SIGNED, command, 2, NOW + 1)
+    assert isinstance(verdict, Applied)
+    assert (verdict.review.revision, verdict.review.version, verdict.review.signed_by) == (2, 5, "reader-2")
+
+
+def test_the_signed_revision_itself_stays_signed_when_a_later_one_came() -> None:
+    command = review_command("c1", "sign", version_seen=SIGNED.version, revision_seen=1)
+    assert isinstance(apply(SIGNED, command, 2, NOW), Conflict)
+
+
 def test_a_command_on_no_study_is_refused() -> None:
     assert isinstance(apply(Review(), review_command("c1", "claim"), None, NOW), Refused)
 

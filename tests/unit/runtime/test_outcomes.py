@@ -5,8 +5,8 @@ import errno
 import pytest
 
 from runtime.errors import DeadLetterError, OutageError, RetryError, StopError
+from runtime.outcomes import Policy, Tries, Verdict, judge
 from schemas.codec import UndecodableError
-from stream_processors.outcomes import Policy, Tries, Verdict, judge
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""How Radstream and its engines are put on machines."""

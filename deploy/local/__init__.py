@@ -1,0 +1,1 @@
+"""The real servers on one machine, as child processes, without containers."""

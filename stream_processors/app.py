@@ -1,0 +1,399 @@
+"""Runs a step on Kafka with Faust, the only file that names it. Every rule stands against a loss seen with the stock idiom.
+
+1. Records come as raw bytes: what does not decode reaches the binder, which dead-letters it; Faust would drop it.
+2. Faust's agents only carry batches (`noack_take`) to one loop, which binds them one at a time, urgent topics first.
+3. The committed offset is the smallest one that the binder has not resolved (`ledger`), whatever Faust has acknowledged.
+4. Outputs go through the confirmed, idempotent producer of the log, never through Faust's.
+5. Anything unexpected ends the process with nothing acknowledged; it starts again at the committed offsets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import CrashingSupervisor
+from mode.services import WaitResults
+from yarl import URL
+
+from runtime import logs
+from runtime.audit import AUDIT_TOPIC
+from runtime.clock import MICROSECONDS
+from runtime.connections import Connections
+from runtime.errors import RetryError, StopError
+from runtime.membership import only_member
+from runtime.outcomes import Policy
+from runtime.ports import Partition, Record
+from runtime.prepare import require_topics
+from runtime.process import Stop
+from schemas.rows import DeadlineRow
+from schemas.topics import dead_letter_topic
+from stream_processors.binding import Binder
+from stream_processors.context import Inference, workbench
+from stream_processors.deadlines import Deadlines
+from stream_processors.eager import stepped
+from stream_processors.ledger import Ledger
+from stream_processors.local import (
+    LAG_S,
+    MAX_RECORDS,
+    MAX_RECORDS_INFERRING,
+    POLL_S,
+    batches,
+    lag,
+    surroundings,
+    until_asked,
+)
+from stream_processors.step import Step
+
+WITHIN_S = 0.01
+"""Seconds a batch waits for more records: most of a hop's latency, and what makes one confirmation serve many."""
+BYTES_IN_FLIGHT = 32 * 2**20
+"""Bytes of values of one topic, read and not resolved, beyond which no more of that topic are read. One fetch may exceed it."""
+ROOM_S = 0.05
+"""Seconds between two looks for room while a topic has none."""
+EVENTS_BUFFERED = 131_072
+"""Events Faust may buffer: so many that bytes are the limit. When its own buffer is full it sleeps one second."""
+EVENTS_FETCHED = 5_000
+"""Records taken from the client's buffer at once: each taking costs about as much as handling 50 records."""
+COMMIT_S = 0.5
+"""Seconds between commits: what was resolved in them is delivered again after a kill."""
+HEARTBEATS = 3
+"""Heartbeats in one session: as many may be lost."""
+METADATA_S = 5
+"""Seconds after which topics are looked up anew: five minutes by default, in which a new partition has no reader."""
+GIVE_UP_S = 5.0
+"""Seconds the batch in work may take when partitions are taken away: the others wait meanwhile. After that they start over it."""
+LEAVE_S = 5.0
+"""Seconds Faust gets to commit, to leave the group and to close."""
+DELIVERY_AND_SUSPENSION = 2
+"""What Faust waits for with each record: that it is delivered, or that the flow is suspended."""
+LOUD = ("aiokafka", "faust", "mode", "stream_processors.app")
+"""Loggers that repeat a line 40 times a second while a broker is away."""
+
+
+@dataclass
+class _Offer:
+    """A batch that waits for the loop."""
+
+    events: Sequence[faust.Event]
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class _Consumer(driver.Consumer):
+    """Faust's consumer, with the ledger in place of its acknowledgements, and bounded by bytes."""
+
+    def __init__(self, transport: _Transport, *args: Any, **kwargs: Any) -> None:
+        super().__init__(transport, *args, **kwargs)
+        self.ledger = transport.ledger
+        self.idle = transport.idle
+
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        self.ledger.hand_out(tp, record.offset, len(record.value or b""))
+        return super()._to_message(tp, record)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 Faust's
+        active = active_partitions or set()
+        roomy = {tp for tp in active if self.ledger.bytes_open(tp.topic) < BYTES_IN_FLIGHT}
+        if not roomy:
+            await self.sleep(ROOM_S)
+            return {}
+        return await super()._getmany(roomy, timeout if roomy == active else ROOM_S)
+
+    async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109 Faust's
+        """Deliver a record at once if nothing holds it up: Faust makes four tasks for each."""
+        if len(coros) != DELIVERY_AND_SUSPENSION or not all(map(asyncio.iscoroutine, coros)):
+            return await super().wait_first(*coros, timeout=timeout)
+        delivery, suspension = coros
+        rest = stepped(delivery)
+        if rest is None:
+            suspension.close()
+            return WaitResults([], [], self.should_stop)
+        return await super().wait_first(rest, suspension, timeout=timeout)
+
+    def _filter_tps_with_pending_acks(self, _topics: Any = None) -> Iterator[TP]:
+        return (TP(*where) for where in self.ledger.partitions())
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.ledger.to_commit(tp)
+
+    def _should_commit(self, _tp: TP, _offset: int) -> bool:
+        return True
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        done = await super()._commit_offsets(offsets, start_new_transaction)
+        if done:
+            self.ledger.committed({(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
+        return done
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Offsets that compaction removed are nobody's work: Faust would keep each of them in memory."""
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)
+        self.ledger.clear()
+
+    async def wait_empty(self) -> None:
+        """Wait for the batch in work, not for what is buffered, and not for ever; then commit."""
+        try:
+            await asyncio.wait_for(self.idle.wait(), GIVE_UP_S)
+        except TimeoutError:
+            self.log.warning("partitions leave while their batch is in work")
+        await self.commit_and_end_transactions()
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+    def __init__(self, url: URL, app: faust.App, ledger: Ledger, idle: asyncio.Event) -> None:
+        super().__init__([url], app)
+        self.ledger = ledger
+        self.idle = idle
+
+
+class _Runner:
+    """One step on one Faust app."""
+
+    def __init__(
+        self, name: str, step: Step, connections: Connections, binder: Binder, deadlines: Deadlines
+    ) -> None:
+        self.step = step
+        self.connections = connections
+        self.binder = binder
+        self.deadlines = deadlines
+        self.name = name
+        self.ledger = Ledger()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.app = self._app()
+        self.starting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when Faust has its partitions, or has failed to get them."""
+        self._offers: list[_Offer | None] = [None for _ in step.reads]
+        self._offered = asyncio.Event()
+        self._assigned = False
+        self._lag_at = float("-inf")
+
+    def _app(self) -> faust.App:
+        url = URL(f"aiokafka://{_kafka(self.connections).bootstrap}")
+        app = faust.App(self.name, **_configuration(self.connections, url))
+        app.transport = _Transport(url, app, self.ledger, self.idle)
+        limit = MAX_RECORDS_INFERRING if self.step.uses_inference else MAX_RECORDS
+        for lane, name in enumerate(self.step.reads):
+            topic = app.topic(name, key_serializer="raw", value_serializer="raw", allow_empty=True)
+            app.agent(topic, concurrency=1, name=f"{self.name}.{name}")(self._carrier(lane, limit))
+        app.on_partitions_assigned.connect(self._on_assigned)
+        return app
+
+    def _carrier(self, lane: int, limit: int) -> Any:
+        async def carry(stream: Any) -> None:
+            async for events in stream.noack_take(limit, within=WITHIN_S):
+                offer = self._offers[lane] = _Offer(events)
+                self._offered.set()
+                await offer.done.wait()
+
+        return carry
+
+    async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
+        assigned = arguments[-1]
+        self.connections.metrics.count("radstream_rebalances_total")
+        self._assigned = True
+        if assigned:
+            self.connections.presence.ready()
+        else:
+            self.connections.presence.not_ready("no partitions: other processes of this group own them all")
+
+    async def turn(self) -> None:
+        """Resolve the most urgent batch that waits, with the deadlines that are due; or only those."""
+        if self.app.should_stop or (self.starting.done() and self.starting.exception()):
+            raise StopError("the stream engine gave up") from self.app.crash_reason
+        lane = await self._next_lane()
+        offer = self._offers[lane] if lane is not None else None
+        self.idle.clear()
+        try:
+            await self._resolve(offer)
+        finally:
+            self.idle.set()
+        if lane is not None and offer is not None:
+            self._offers[lane] = None
+            offer.done.set()
+        await self._measure()
+
+    async def _next_lane(self) -> int | None:
+        self._offered.clear()
+        if not any(self._offers):
+            try:
+                await asyncio.wait_for(self._offered.wait(), POLL_S)
+            except TimeoutError:
+                return None
+        return next((lane for lane, offer in enumerate(self._offers) if offer is not None), None)
+
+    async def _resolve(self, offer: _Offer | None) -> None:
+        records = self._records(offer.events) if offer else []
+        try:
+            due = await asyncio.to_thread(self.deadlines.due, self._shards())
+        except RetryError:
+            due = []
+        self._tell(records)
+        for batch in batches(records, due, self.step.reads):
+            await self.binder.bind(batch, self._delete)
+            for each in batch:
+                if isinstance(each, Record):
+                    self.ledger.resolve((each.topic, each.partition), each.offset)
+
+    def _records(self, events: Sequence[faust.Event]) -> list[Record]:
+        """Records of the current assignment: the others are delivered again, here or to their new owner.
+
+        Raises
+        ------
+        StopError
+            Faust left one out.
+        """
+        generation = self.app.consumer_generation_id
+        records = [as_record(each.message) for each in events if each.message.generation_id == generation]
+        records = [each for each in records if self.ledger.is_open((each.topic, each.partition), each.offset)]
+        for where in {(each.topic, each.partition) for each in records}:
+            offsets = [each.offset for each in records if (each.topic, each.partition) == where]
+            if not self.ledger.are_next(where, offsets):
+                raise StopError("the stream engine left out a record")
+        return records
+
+    def _delete(self, done: list[DeadlineRow]) -> None:
+        for row in done:
+            self.deadlines.delete(row)
+
+    def _owned(self) -> frozenset[Partition]:
+        return (
+            frozenset((tp.topic, tp.partition) for tp in self.app.consumer.assignment())
+            if self._assigned
+            else frozenset()
+        )
+
+    def _shards(self) -> list[int]:
+        """Partitions of the first topic: whoever owns a key's partition there has its deadlines."""
+        return sorted(number for topic, number in self._owned() if topic == self.step.reads[0])
+
+    def _tell(self, records: Sequence[Record]) -> None:
+        now = self.connections.clock.now()
+        oldest = min((record.timestamp for record in records), default=now)
+        metrics = self.connections.metrics
+        metrics.set("radstream_lag_seconds", max(now - oldest, 0) / MICROSECONDS)
+        metrics.set("radstream_in_flight_bytes", self.ledger.bytes_open())
+
+    async def _measure(self) -> None:
+        if time.monotonic() - self._lag_at < LAG_S:
+            return
+        self._lag_at = time.monotonic()
+        try:
+            behind = await asyncio.to_thread(lag, self.connections, self.name, self._owned())
+        except RetryError:
+            return
+        self.connections.metrics.set("radstream_lag_events", behind)
+
+
+async def run(
+    name: str,
+    step: Step,
+    connections: Connections,
+    stop: Stop,
+    *,
+    inference: Inference | None = None,
+    policy: Policy | None = None,
+) -> None:
+    """Run a step until it is asked to stop.
+
+    Raises
+    ------
+    StopError
+        A topic is missing, a process with the same member id runs here, or Faust gave up: the process ends and starts anew.
+    """
+    require_topics(connections, (*step.reads, *step.emits, dead_letter_topic(name), AUDIT_TOPIC))
+    for each in LOUD:
+        logs.limit(connections.component, each)
+    bench = workbench(connections, inference)
+    deadlines = Deadlines(connections.tables, name, connections.clock)
+    around = surroundings(connections, name, bench, deadlines)
+    partitions = connections.log.topics()[step.reads[0]]
+    binder = Binder(name, step, partitions, around, policy or Policy())
+    try:
+        with only_member(connections.settings.data / "run", connections.member):
+            runner = _Runner(name, step, connections, binder, deadlines)
+            async with _started(runner):
+                await until_asked(runner, stop)
+    finally:
+        bench.close()
+
+
+@asynccontextmanager
+async def _started(runner: _Runner) -> AsyncIterator[None]:
+    """Run Faust; leave the group at the end if all went well, so that others take over at once."""
+    app = runner.app
+    runner.starting = asyncio.ensure_future(app.start())
+    try:
+        yield
+        _leave_group(app)
+    finally:
+        runner.starting.cancel()
+        await asyncio.wait({runner.starting, asyncio.ensure_future(app.stop())}, timeout=LEAVE_S)
+
+
+def _leave_group(app: faust.App) -> None:
+    """Make the client say goodbye: a static member otherwise keeps its partitions, unread, until its session ends."""
+    client = getattr(getattr(app.consumer, "_thread", None), "_consumer", None)
+    coordinator = getattr(client, "_coordinator", None)
+    if coordinator is not None:
+        coordinator._group_instance_id = None  # noqa: SLF001 there is no public way
+
+
+def as_record(message: Any) -> Record:
+    """Faust's message in the log port's words."""
+    headers = message.headers or ()
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key or b"",
+        value=message.value,
+        headers=tuple(headers.items() if isinstance(headers, Mapping) else headers),
+        timestamp=int(message.timestamp * 1000) * 1000,
+    )
+
+
+def _kafka(connections: Connections) -> Any:
+    if connections.settings.cluster is None:
+        raise StopError("the settings describe no cluster")
+    return connections.settings.cluster.kafka
+
+
+def _configuration(connections: Connections, url: URL) -> dict[str, Any]:
+    session_s = _kafka(connections).session_timeout_ms / 1000
+    return {
+        "broker": [url],
+        "broker_client_id": connections.member,
+        "consumer_group_instance_id": connections.member,
+        "broker_session_timeout": session_s,
+        "broker_heartbeat_interval": session_s / HEARTBEATS,
+        "broker_rebalance_timeout": session_s + GIVE_UP_S,
+        "broker_request_timeout": 2 * session_s + GIVE_UP_S,
+        "broker_commit_interval": COMMIT_S,
+        "broker_max_poll_records": EVENTS_FETCHED,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_metadata_max_age_ms": METADATA_S * 1000,
+        "stream_buffer_maxsize": EVENTS_BUFFERED,
+        "stream_wait_empty": True,
+        "agent_supervisor": CrashingSupervisor,
+        "cython_optimizations": True,
+        "processing_guarantee": "at_least_once",
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "web_enabled": False,
+        "autodiscover": False,
+        "datadir": connections.settings.data / "faust",
+        "loop": asyncio.get_running_loop(),
+    }

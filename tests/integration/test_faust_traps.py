@@ -1,0 +1,186 @@
+"""What goes wrong with workers and brokers, and must not go wrong with a step."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from runtime.process import STOPPED
+from tests.support.faust_rig import Rig, rig
+from tests.support.faust_worker import SINK
+from tests.support.servers import SharedServers
+
+
+@pytest.fixture
+def kafka(tmp_path: Path, servers: SharedServers) -> Iterator[Rig]:
+    with rig(tmp_path, servers.require("kafka")) as found:
+        yield found
+
+
+def ids(first: int, last: int) -> list[str]:
+    return [f"event-{n:05}" for n in range(first, last)]
+
+
+def assert_all_once(kafka: Rig, wanted: list[str]) -> None:
+    """Nothing lost, nothing doubled but deliveries of one and the same event, order of first deliveries kept."""
+    echoes = kafka.echoes()
+    by_event = {each.envelope.event_id: each.subjects[0] for each in echoes}
+    assert sorted(by_event.values()) == sorted(wanted)
+    assert kafka.in_order()
+    assert kafka.letters() == []
+
+
+@pytest.mark.parametrize("point", ["after-publish", "before-acknowledge"])
+def test_a_kill_between_publication_and_acknowledgement_doubles_no_event(kafka: Rig, point: str) -> None:
+    wanted = ids(0, 400)
+    kafka.send(*wanted)
+    order = kafka.settings.data / "faults" / kafka.name
+    order.parent.mkdir(parents=True, exist_ok=True)
+    order.write_text(f"{point} 1")
+    assert kafka.start().wait() == -signal.SIGKILL
+    assert kafka.committed() < len(wanted)
+    kafka.start()
+    kafka.until(lambda: kafka.committed() == len(wanted))
+    assert_all_once(kafka, wanted)
+
+
+def test_a_worker_whose_topic_is_missing_ends_where_the_stock_one_seems_well(kafka: Rig) -> None:
+    stock = kafka.start_stock("missing")
+    kafka.until(lambda: kafka.members() == 1)
+    assert stock.poll() is None
+    stock.kill()
+    assert kafka.start(source="absent.v1").wait() == STOPPED
+
+
+def test_an_event_that_the_broker_refuses_is_dead_lettered_alone(kafka: Rig) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    def limit(operation: AlterConfigOpType, value: str) -> None:
+        entry = ConfigEntry("max.message.bytes", value, incremental_operation=operation)
+        resource = ConfigResource(ResourceType.TOPIC, SINK, incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([resource]).values():
+            future.result(20)
+
+    found = admin.describe_configs([ConfigResource(ResourceType.TOPIC, SINK)])
+    usual = next(iter(found.values())).result(20)["max.message.bytes"].value
+    limit(AlterConfigOpType.SET, "100000")
+    try:
+        kafka.send("event-0", "sizable-1", "event-2", studies=kafka.neighbours(1))
+        kafka.start()
+        kafka.until(lambda: kafka.committed() == 3)
+    finally:
+        limit(AlterConfigOpType.SET, usual)
+    assert [letter.reason for letter in kafka.letters()] == ["record-too-large"]
+    assert list(dict.fromkeys(kafka.subjects())) == ["event-0", "event-2"]
+
+
+def test_a_step_that_asks_to_stop_acknowledges_nothing(kafka: Rig) -> None:
+    kafka.send("stop-0", "event-1", studies=kafka.neighbours(1))
+    assert kafka.start().wait() == STOPPED
+    assert kafka.committed() == 0
+
+
+def test_deadlines_come_due_on_kafka(kafka: Rig) -> None:
+    kafka.send("later-0", "later-1")
+    kafka.start()
+    kafka.until(lambda: len(kafka.subjects()) == 4)
+    assert sorted(kafka.subjects()) == ["later-0", "later-0", "later-1", "later-1"]
+
+
+def test_a_second_process_with_one_member_id_does_not_start(kafka: Rig) -> None:
+    first = kafka.start("7")
+    kafka.until(lambda: kafka.members() == 1)
+    assert kafka.start("7").wait() == STOPPED
+    assert first.poll() is None
+
+
+def test_a_worker_asked_to_end_leaves_where_a_stock_static_member_stays(kafka: Rig) -> None:
+    stock = kafka.start_stock("static")
+    kafka.until(lambda: kafka.members() == 1)
+    stock.terminate()
+    stock.wait()
+    assert kafka.members() == 1
+    kafka.until(lambda: kafka.members() == 0)
+    ours = kafka.start()
+    kafka.until(lambda: kafka.members() == 1)
+    ours.terminate()
+    assert ours.wait() == 0
+    assert kafka.members() == 0
+
+
+def feed(kafka: Rig, wanted: list[str], each: Callable[[int], None]) -> None:
+    """Write in twenty parts, with something happening in between."""
+    step = len(wanted) // 20
+    for part in range(20):
+        kafka.send(*wanted[part * step : (part + 1) * step])
+        each(part)
+        time.sleep(0.5)
+
+
+def test_scaling_while_events_flow_loses_nothing_and_keeps_the_order(kafka: Rig) -> None:
+    wanted = ids(0, 2400)
+    workers = [kafka.start("0")]
+    kafka.until(lambda: kafka.members() == 1)
+
+    def scale(part: int) -> None:
+        if part == 5:
+            workers.extend(kafka.start(name) for name in ("1", "2"))
+        if part == 10:
+            kafka.until(lambda: kafka.members() == 3)
+        if part == 14:
+            workers[0].terminate()
+
+    feed(kafka, wanted, scale)
+    kafka.until(lambda: kafka.committed() == len(wanted))
+    assert workers[0].wait() == 0
+    assert kafka.members() == 2
+    assert_all_once(kafka, wanted)
+
+
+def test_a_worker_that_was_asleep_past_its_session_does_no_harm(kafka: Rig) -> None:
+    wanted = ids(0, 1200)
+    sleeper, other = kafka.start("0"), kafka.start("1")
+    kafka.until(lambda: kafka.members() == 2)
+
+    def sleep(part: int) -> None:
+        if part == 4:
+            sleeper.send_signal(signal.SIGSTOP)
+        if part == 19:
+            kafka.until(lambda: kafka.members() == 1)
+            sleeper.send_signal(signal.SIGCONT)
+
+    feed(kafka, wanted, sleep)
+    more = ids(1200, 1800)
+    kafka.send(*more)
+    kafka.until(lambda: kafka.committed() == len(wanted) + len(more))
+    kafka.until(lambda: kafka.members() == 2)
+    assert sleeper.poll() is None
+    assert other.poll() is None
+    assert_all_once(kafka, wanted + more)
+
+
+def test_workers_and_the_broker_may_die_in_the_middle(kafka: Rig, servers: SharedServers) -> None:
+    wanted = ids(0, 1200)
+    workers = [kafka.start("0"), kafka.start("1")]
+    kafka.until(lambda: kafka.members() == 2)
+
+    def kill(part: int) -> None:
+        if part in {4, 15}:
+            workers[0].kill()
+            workers[0].wait()
+            workers[0] = kafka.start("0")
+        if part == 9:
+            servers.running.kill("kafka")
+            servers.require("kafka")
+
+    feed(kafka, wanted, kill)
+    for worker in workers:
+        if worker.poll() is not None:
+            kafka.start(str(workers.index(worker)))
+    kafka.until(lambda: kafka.committed() == len(wanted))
+    assert_all_once(kafka, wanted)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from runtime.errors import DeadLetterError, OutageError, StopError
+from runtime.kafka_errors import asked, decision
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (KafkaError._TRANSPORT, OutageError),
+        (KafkaError._MSG_TIMED_OUT, OutageError),
+        (KafkaError.NOT_LEADER_FOR_PARTITION, OutageError),
+        (KafkaError.NOT_ENOUGH_REPLICAS, OutageError),
+        (KafkaError.COORDINATOR_NOT_AVAILABLE, OutageError),
+        (KafkaError.MSG_SIZE_TOO_LARGE, DeadLetterError),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, DeadLetterError),
+        (KafkaError.FENCED_INSTANCE_ID, StopError),
+        (KafkaError.UNKNOWN_MEMBER_ID, StopError),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, StopError),
+        (KafkaError._FATAL, StopError),
+    ],
+)
+def test_an_error_of_kafka_s_decides_what_is_done(code, expected):
+    assert type(decision(KafkaError(code))) is expected
+
+
+def test_what_would_pass_stops_the_process_when_the_client_itself_is_broken():
+    broken = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "gap", fatal=True)
+
+    assert type(decision(broken)) is StopError
+
+
+def test_a_refused_question_is_a_decision_without_the_words_of_the_broker():
+    def question():
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "DOE^JANE"))
+
+    with pytest.raises(StopError) as refused:
+        asked(question)
+    assert str(refused.value) == "Kafka: TOPIC_AUTHORIZATION_FAILED"

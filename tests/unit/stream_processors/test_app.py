@@ -1,0 +1,216 @@
+"""What app.py decides between Faust and the binder; Kafka itself is in tests/integration/test_faust_*.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from runtime.errors import StopError
+from runtime.settings import ClusterSettings
+from stream_processors import app
+from stream_processors.app import BYTES_IN_FLIGHT, _Consumer, _Offer, _Runner, as_record
+from stream_processors.deadlines import Deadlines
+from stream_processors.inputs import Input
+from stream_processors.step import Output, Step
+from tests.support.installation import connections
+
+URGENT, ROUTINE = "inference.requested.stat.v1", "inference.requested.routine.v1"
+CLUSTER = ClusterSettings.model_validate(
+    {
+        "kafka": {"bootstrap": "127.0.0.1:9"},
+        "registry": {"url": "http://127.0.0.1:9"},
+        "cassandra": {"contact_points": ["127.0.0.1"], "user": "env:U", "password": "env:P"},
+        "s3": {"endpoint": "http://127.0.0.1:9", "access_key": "env:A", "secret_key": "env:S"},
+    }
+)
+
+
+async def nothing(event: Any, context: Any) -> AsyncIterator[Output]:
+    outputs: tuple[Output, ...] = ()
+    for output in outputs:
+        yield output
+
+
+STEP = Step(summary="Does nothing.", reads=(URGENT, ROUTINE), emits=(), run=nothing, uses_inference=True)
+
+
+@dataclass
+class Noting:
+    """A binder that notes what it is given."""
+
+    batches: list[list[str]] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def bind(self, inputs: Sequence[Input], acknowledge: Any) -> None:
+        if self.error:
+            raise self.error
+        self.batches.append([f"{each.topic}@{each.offset}" for each in inputs])  # type: ignore[union-attr]
+
+
+@pytest.fixture
+async def runner(tmp_path: Path) -> AsyncIterator[_Runner]:
+    made = connections(tmp_path, "infer")
+    made = replace(made, settings=made.settings.model_copy(update={"cluster": CLUSTER}))
+    deadlines = Deadlines(made.tables, "infer", made.clock)
+    yield _Runner("infer", STEP, made, Noting(), deadlines)  # type: ignore[arg-type]
+    made.close()
+
+
+def event(topic: str, offset: int, generation: int = 1) -> Any:
+    return SimpleNamespace(
+        message=SimpleNamespace(
+            topic=topic, partition=0, offset=offset, key=b"k", value=b"v", headers=[("a", b"b")],
+            timestamp=1_700_000_000.123, generation_id=generation,
+        )
+    )  # fmt: skip
+
+
+def offer(runner: _Runner, topic: str, *offsets: int, generation: int = 1) -> _Offer:
+    """What Faust hands out and an agent carries."""
+    runner.app.consumer_generation_id = 1
+    for offset in offsets:
+        if generation == 1:
+            runner.ledger.hand_out((topic, 0), offset, 1)
+    found = _Offer([event(topic, offset, generation) for offset in offsets])
+    runner._offers[STEP.reads.index(topic)] = found
+    return found
+
+
+async def test_the_urgent_lane_goes_first(runner: _Runner) -> None:
+    offer(runner, ROUTINE, 4, 5)
+    offer(runner, URGENT, 7)
+    await runner.turn()
+    await runner.turn()
+    assert runner.binder.batches == [[f"{URGENT}@7"], [f"{ROUTINE}@4", f"{ROUTINE}@5"]]  # type: ignore[attr-defined]
+    assert runner.ledger.committable((ROUTINE, 0)) == 6
+
+
+async def test_an_agent_waits_until_its_batch_is_resolved(runner: _Runner) -> None:
+    found = offer(runner, URGENT, 7)
+    assert not found.done.is_set()
+    await runner.turn()
+    assert found.done.is_set()
+    assert runner.idle.is_set()
+
+
+async def test_records_of_an_earlier_assignment_are_left_to_their_owner(runner: _Runner) -> None:
+    offer(runner, URGENT, 7, 8, generation=0)
+    await runner.turn()
+    assert runner.binder.batches == []  # type: ignore[attr-defined]
+
+
+async def test_a_record_that_faust_left_out_stops_the_process(runner: _Runner) -> None:
+    runner.ledger.hand_out((URGENT, 0), 6, 1)
+    offer(runner, URGENT, 7)
+    with pytest.raises(StopError, match="left out"):
+        await runner.turn()
+    assert runner.ledger.committable((URGENT, 0)) == 6
+
+
+async def test_an_engine_that_does_not_start_ends_the_process(runner: _Runner) -> None:
+    runner.starting.set_exception(ConnectionError())
+    with pytest.raises(StopError, match="gave up"):
+        await runner.turn()
+
+
+async def test_what_the_binder_could_not_resolve_stays_open(runner: _Runner) -> None:
+    runner.binder.error = StopError("disk full")  # type: ignore[attr-defined]
+    found = offer(runner, URGENT, 7)
+    with pytest.raises(StopError, match="disk full"):
+        await runner.turn()
+    assert runner.ledger.committable((URGENT, 0)) == 7
+    assert not found.done.is_set()
+
+
+async def test_a_topic_with_too_many_bytes_in_flight_is_not_read_and_holds_up_no_other(
+    runner: _Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    async def getmany(_self: Any, active: Any, timeout: float) -> Any:  # noqa: ASYNC109 Faust's
+        asked.append(set(active))
+        return {}
+
+    monkeypatch.setattr(driver.Consumer, "_getmany", getmany)
+    consumer = runner.app.consumer
+    assert isinstance(consumer, _Consumer)
+    both = {TP(URGENT, 0), TP(ROUTINE, 0)}
+    await consumer._getmany(both, 1.0)
+    runner.ledger.hand_out((ROUTINE, 0), 1, BYTES_IN_FLIGHT)
+    await consumer._getmany(both, 1.0)
+    runner.ledger.hand_out((URGENT, 0), 1, BYTES_IN_FLIGHT)
+    assert await consumer._getmany(both, 1.0) == {}
+    runner.ledger.resolve((ROUTINE, 0), 1)
+    await consumer._getmany(both, 1.0)
+    assert asked == [both, {TP(URGENT, 0)}, {TP(ROUTINE, 0)}]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_record_is_delivered_whether_it_waits_or_not(runner: _Runner, waits: bool) -> None:
+    consumer, delivered = runner.app.consumer, []
+
+    async def delivery() -> None:
+        if waits:
+            await asyncio.sleep(0.001)
+        delivered.append(1)
+
+    await consumer.wait_first(delivery(), asyncio.Event().wait())  # type: ignore[attr-defined]
+    assert delivered == [1]
+
+
+async def test_a_delivery_that_waits_ends_with_the_flow_as_faust_would_have_it(runner: _Runner) -> None:
+    consumer, suspended = runner.app.consumer, asyncio.Event()
+    suspended.set()
+    delivered: list[int] = []
+
+    async def delivery() -> None:
+        await asyncio.Event().wait()
+        delivered.append(1)
+
+    await consumer.wait_first(delivery(), suspended.wait())  # type: ignore[attr-defined]
+    assert delivered == []
+
+
+async def test_what_faust_itself_acknowledges_is_not_committed(runner: _Runner) -> None:
+    consumer = runner.app.consumer
+    assert isinstance(consumer, _Consumer)
+    for offset in (5, 6, 7):
+        runner.ledger.hand_out((URGENT, 0), offset, 1)
+        consumer._acked[TP(URGENT, 0)].append(offset)
+    assert consumer._filter_committable_offsets(consumer._filter_tps_with_pending_acks()) == {
+        TP(URGENT, 0): 5
+    }
+    assert driver.Consumer._new_offset(consumer, TP(URGENT, 0)) == 8
+
+
+async def test_partitions_leave_though_their_batch_hangs(
+    runner: _Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "GIVE_UP_S", 0.01)
+    consumer = runner.app.consumer
+    commits: list[bool] = []
+
+    async def commit() -> None:
+        commits.append(runner.idle.is_set())
+
+    monkeypatch.setattr(consumer, "commit_and_end_transactions", commit)
+    runner.idle.clear()
+    await consumer.wait_empty()
+    runner.idle.set()
+    await consumer.wait_empty()
+    assert commits == [False, True]
+
+
+def test_a_message_becomes_a_record_with_microseconds() -> None:
+    record = as_record(event(URGENT, 3).message)
+    assert (record.topic, record.offset, record.headers, record.timestamp) == (
+        URGENT, 3, (("a", b"b"),), 1_700_000_000_123_000,
+    )  # fmt: skip
