@@ -326,8 +326,11 @@ class TablesConformance:
             children = (one, two, three)
             for child in children:
                 child.begin("count", site=site, study="x", times=40)
-            assert [child.answer() for child in children] == [40, 40, 40]
-        assert tables.get(ReviewRow, site=site, study="x") == ReviewRow(site=site, study="x", version=120)
+            told = [child.answer() for child in children]
+        done, doubtful = (sum(counts) for counts in zip(*told, strict=True))
+        assert done + doubtful == 120
+        assert done > 60, "an answer is the rule, a doubt the exception"
+        assert done <= tables.get(ReviewRow, site=site, study="x").version <= done + doubtful
 
     def test_a_killed_process_loses_no_swap_that_was_answered(self, opener, tables, site):
         tables.insert_if_absent(ReviewRow(site=site, study="x", version=0))

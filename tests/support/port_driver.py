@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import StopError
+from runtime.errors import RetryError, StopError
 from runtime.ports import OutgoingRecord
 from schemas import rows
 
@@ -157,17 +157,25 @@ class Calls:
     def insert(self, **columns: Any) -> bool:
         return bool(self.port.insert_if_absent(rows.ReviewRow(**columns)).applied)
 
-    def count(self, site: str, study: str, times: int | None) -> int:
-        """Raise a row's version by one, `times` times or for ever, each time saying so."""
-        done = 0
-        while times is None or done < times:
+    def count(self, site: str, study: str, times: int | None) -> list[int]:
+        """Raise a row's version by one, `times` times or for ever, each time saying so.
+
+        Returns how often it was done, and how often it may have been done (rule 2 of the ports: `RetryError` leaves that open).
+        """
+        done = doubtful = 0
+        while times is None or done + doubtful < times:
             row = self.port.get(rows.ReviewRow, site=site, study=study)
             wanted = rows.ReviewRow(site=site, study=study, version=row.version + 1)
-            if self.port.compare_and_set(wanted, expect={"version": row.version}).applied:
+            try:
+                applied = self.port.compare_and_set(wanted, expect={"version": row.version}).applied
+            except RetryError:
+                doubtful += 1
+                continue
+            if applied:
                 done += 1
                 if times is None:
                     say(done)
-        return done
+        return [done, doubtful]
 
     def write_for_ever(self, site: str) -> None:
         number = 0
