@@ -114,6 +114,7 @@ def sign_in(chromium, address, system, complaints):
         page.fill("#token", system.token(role, user))
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        page.wait_for_load_state("load")  # a key pressed before the scripts run is heard by nobody
         return page
 
     yield signed_in
