@@ -22,6 +22,7 @@ from cli.runs import Run
 from runtime.connections import Connections, connect
 from runtime.settings import Settings
 from schemas.summary import DemoSummary
+from schemas.tables import day_of
 
 SITES = ("north", "south")
 QUIET_WINDOW_S = 4.0
@@ -95,7 +96,7 @@ def _watch(
 ) -> tuple[list[StudyOutcome], Counter[str], set[str]]:
     keys = _study_keys(connections, to_send)
     damaged = sum(len(sent.files) for sent in to_send if sent.kind == "damaged")
-    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    today = day_of(connections.clock.now())
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     said = -1
     while True:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from datetime import UTC, datetime
 
 from producers.header import HEAD_BYTES
 from runtime.buckets import RAW
-from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
+from schemas.tables import day_of
 
 
 class Incoming:
@@ -50,11 +49,6 @@ class Incoming:
         return self._sha256.digest()
 
 
-def day(at: int) -> str:
-    """UTC day of a time in microseconds, as tables are bucketed by it: `2026-11-21`."""
-    return datetime.fromtimestamp(at // MICROSECONDS, UTC).strftime("%Y-%m-%d")
-
-
 def object_key(site: str, at: int, name: str = "") -> str:
     """Key of a raw object: `<site>/<yyyy>/<mm>/<dd>/<uuid>`, chosen before anything of the object is known."""
-    return f"{site}/{day(at).replace('-', '/')}/{name or uuid.uuid4()}"
+    return f"{site}/{day_of(at).replace('-', '/')}/{name or uuid.uuid4()}"

@@ -18,7 +18,7 @@ from typing import Literal
 
 from producers.chunk import chunk_id, reference, strictest
 from producers.header import MAX_HEADER_BYTES, Header, MalformedError, NeedMoreError, read_header, registered
-from producers.incoming import Incoming, day, object_key
+from producers.incoming import Incoming, object_key
 from runtime import faults
 from runtime.buckets import QUARANTINE, RAW
 from runtime.clock import MICROSECONDS
@@ -29,6 +29,7 @@ from runtime.ports import ObjectMissingError
 from runtime.vault import Identity
 from schemas.events import InstanceReceived
 from schemas.rows import QuarantinedObjectRow, ReceivedInstanceRow, ReceivedStudyRow
+from schemas.tables import day_of
 
 TOPIC = "instance.received.v1"
 MAX_CHUNK = 256
@@ -244,7 +245,7 @@ class Delivery:
             raise
         row = QuarantinedObjectRow(
             site=self._site,
-            day=day(now),
+            day=day_of(now),
             quarantined_at=now,
             object_id=object_id,
             component=self._gateway,
@@ -346,7 +347,7 @@ class Delivery:
         tables = self._connections.tables
         tables.write(
             ReceivedStudyRow(
-                site=self._site, day=day(event.received_at), study=study, received_at=event.received_at
+                site=self._site, day=day_of(event.received_at), study=study, received_at=event.received_at
             ),
             at=now,
         )

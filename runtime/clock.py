@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-MICROSECONDS = 1_000_000
-"""Microseconds in a second."""
+from schemas.tables import MICROSECONDS
+
+__all__ = ["MICROSECONDS", "Clock", "SystemClock"]
 
 
 class Clock(Protocol):

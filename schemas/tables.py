@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import ClassVar, Protocol
 
+MICROSECONDS = 1_000_000
+"""Microseconds in a second."""
 WORKLIST_SHARDS = 4
 """Partitions of a site's open worklist and open alerts: a page reads them all, a write one of them."""
+
+
+def day_of(time_us: int) -> str:
+    """UTC day of a time in microseconds, as tables are bucketed by it: `2026-11-21`. Writers and readers share it."""
+    return datetime.fromtimestamp(time_us // MICROSECONDS, UTC).date().isoformat()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,11 @@ from runtime.ports import ObjectMissingError, Objects, Tables
 from schemas.codec import to_record
 from schemas.events import Event, Finding, Findings, ResultImage
 from schemas.rows import ResultImageRow
-from sinks.sink import Outputs, SinkSpec
+from sinks.sink import REVISION_SPAN, Outputs, SinkSpec
 
 SPEC = SinkSpec(
     summary="Stores each result's record and an overlay of every image read.", reads=("findings.v1",)
 )
-
-REVISION_SPAN = 1_000_000
-"""Logical microseconds per revision, as in `sinks.tables`: a later revision's write is younger."""
 
 
 @dataclass(frozen=True, slots=True)

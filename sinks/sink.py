@@ -8,6 +8,9 @@ from typing import Protocol
 
 from schemas.events import Event
 
+REVISION_SPAN = 1_000_000
+"""Logical microseconds a revision's writes may use; the next revision's are all younger."""
+
 Outputs = Sequence[tuple[str, Event]]
 """Events to publish once the effect has happened, each with its topic."""
 

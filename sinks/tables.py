@@ -12,12 +12,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import singledispatch
 from typing import Any
 from zlib import crc32
 
-from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
 from runtime.ports import Tables
 from schemas import events
@@ -34,17 +32,15 @@ from schemas.rows import (
     TraceHopRow,
     WorklistItemRow,
 )
-from schemas.tables import WORKLIST_SHARDS, Row
+from schemas.tables import WORKLIST_SHARDS, Row, day_of
 from schemas.topics import catalogue
-from sinks.sink import Outputs, SinkSpec
+from sinks.sink import REVISION_SPAN, Outputs, SinkSpec
 
 SPEC = SinkSpec(
     summary="Writes studies, findings, worklist, alerts, audit and trace to the tables.",
     reads=tuple(catalogue()),
 )
 
-REVISION_SPAN = 1_000_000
-"""Logical microseconds a revision's writes may use; the next revision's are all younger."""
 STAGE_SIGNED = 900_000
 """Where in that span a signature closes the revision."""
 FOREVER = 2**62
@@ -75,11 +71,6 @@ Change = Write | Delete
 def shard_of(key: str) -> int:
     """Shard of a site's worklist or open alerts that a study or an alert lives in."""
     return crc32(key.encode()) % WORKLIST_SHARDS
-
-
-def day_of(time_us: int) -> str:
-    """UTC day of a time in microseconds, as `2026-11-21`."""
-    return datetime.fromtimestamp(time_us / MICROSECONDS, tz=UTC).strftime("%Y-%m-%d")
 
 
 def _write(row: Row, at: int, *columns: str) -> Write:

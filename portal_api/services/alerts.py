@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from portal_api.identity import Person
-from portal_api.services.days import day_of
 from portal_api.services.patients import UNKNOWN, PatientView, identify
 from portal_api.storage import alerts as storage
 from runtime.connections import Connections
 from schemas.rows import AlertDeliveryRow, ClosedAlertRow, OpenAlertRow
+from schemas.tables import day_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portal_api.identity import Person
-from portal_api.services.days import day_of
 from portal_api.storage import operations as storage
 from runtime.connections import Connections
 from schemas.rows import AuditEntryRow, QuarantinedObjectRow
+from schemas.tables import day_of
 from schemas.topics import catalogue
 
 

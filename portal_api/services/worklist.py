@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from portal_api.identity import Person
 from portal_api.services.alerts import AlertSummary, summary
-from portal_api.services.days import day_of
 from portal_api.services.patients import UNKNOWN, PatientView, identify
 from portal_api.services.ranking import Ranked, in_reading_order, waiting_fraction
 from portal_api.storage import alerts as alert_storage
@@ -17,6 +16,7 @@ from portal_api.storage import worklist as storage
 from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
 from schemas.rows import WorklistItemRow
+from schemas.tables import day_of
 
 SHOWN = 200
 """Rows on a page, and so the names one request reads from the vault; what stands lower is counted, and moves up."""

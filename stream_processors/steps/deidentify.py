@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
-from datetime import UTC, datetime
 
 from runtime.buckets import CLEAN
-from runtime.clock import MICROSECONDS
 from runtime.errors import DeadLetterError
 from runtime.ports import ObjectMissingError
 from schemas.events import (
@@ -19,6 +17,7 @@ from schemas.events import (
 )
 from schemas.identifiers import deterministic_uuid
 from schemas.rows import QuarantinedObjectRow
+from schemas.tables import day_of
 from stream_processors.bounded import in_order
 from stream_processors.deidentification import Deidentified, RefusedError, deidentify
 from stream_processors.step import Output, Step, StepContext
@@ -102,7 +101,7 @@ async def _quarantined(
     envelope = received.envelope
     row = QuarantinedObjectRow(
         site=envelope.site,
-        day=datetime.fromtimestamp(received.received_at // MICROSECONDS, UTC).date().isoformat(),
+        day=day_of(received.received_at),
         quarantined_at=received.received_at,
         object_id=deterministic_uuid("deidentify", instance.bucket, instance.object_key),
         component="deidentify",

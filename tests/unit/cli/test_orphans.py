@@ -10,10 +10,11 @@ from rich.console import Console
 
 from cli import display
 from cli.orphans import Orphan, orphans
-from producers.incoming import day, object_key
+from producers.incoming import object_key
 from runtime.buckets import RAW
 from runtime.connections import Connections
 from schemas.rows import ReceivedInstanceRow, ReceivedStudyRow
+from schemas.tables import day_of
 from tests.support.installation import connections
 
 DAY = 86_400_000_000
@@ -35,7 +36,7 @@ def stored(
     key = object_key(site, at, name)
     made.objects.put(RAW, key, b"sealed")
     if referred:
-        made.tables.write(ReceivedStudyRow(site=site, day=day(at), study="st-1", received_at=at), at=at)
+        made.tables.write(ReceivedStudyRow(site=site, day=day_of(at), study="st-1", received_at=at), at=at)
         row = ReceivedInstanceRow(
             site=site, study="st-1", instance=f"in-{name}", raw_digest="d", bucket=RAW, object_key=key
         )
@@ -58,7 +59,7 @@ def test_an_object_stored_after_midnight_belongs_to_a_study_of_the_day_before(ma
     at = made.clock.now() - 3 * DAY
     key = object_key("north", at, "late")
     made.objects.put(RAW, key, b"sealed")
-    made.tables.write(ReceivedStudyRow(site="north", day=day(at - DAY), study="st-1"), at=at)
+    made.tables.write(ReceivedStudyRow(site="north", day=day_of(at - DAY), study="st-1"), at=at)
     row = ReceivedInstanceRow(site="north", study="st-1", instance="in-1", raw_digest="d", object_key=key)
     made.tables.insert_if_absent(row)
     assert orphans(made, ["north"]) == []

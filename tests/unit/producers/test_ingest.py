@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from producers import ingest
-from producers.incoming import day as day_of
 from producers.ingest import Delivery, Outcome
 from runtime import faults
 from runtime.buckets import QUARANTINE, RAW
 from runtime.connections import Connections
 from runtime.errors import RetryError
 from schemas.rows import QuarantinedObjectRow, ReceivedInstanceRow, ReceivedStudyRow
+from schemas.tables import day_of
 from tests.support.gateways import connections_in, dicom, received
 
 STUDY = "1.2.840.4711"
