@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from stream_processors.deidentification.dictionary import decoded
 from stream_processors.deidentification.encoding import UNDEFINED, Encoding
 from stream_processors.deidentification.kinds import kinds
+from stream_processors.deidentification.runs import HEAD, MOST_BYTES, MOST_ELEMENTS, NOTHING, runs_of
 from stream_processors.deidentification.walker import Walker
 
 LAST_FACT: Final = 0x00401003
 """Beyond this tag nothing is asked; functional groups and pixels come later."""
+LAST_TAG: Final = 0xFFFFFFFF
 
 BOUNDS: Final = (0x00120064, 0x00280303, LAST_FACT)
 """Behind the first two stands what was done: (0012,0062) to (0012,0064), and (0028,0303)."""
@@ -32,22 +35,18 @@ class Facts:
 
     values: dict[int, bytes]
     encoding: Encoding
-    marks_at: int
-    temporal_at: int
+    marks: list[int]
+    """Where what was done is to be said: (0012,0062) to (0012,0064), and (0028,0303)."""
+    runs: list[tuple[int, bytes]]
+    """Where plain elements stand together, in order, with their bytes (see `runs`)."""
 
     def text(self, tag: int) -> str:
         """Decode one element as one text; "" when it is absent."""
-        value = self.values.get(tag, b"")
-        return decoded(value, self.values.get(0x00080005, b"")).strip(" \0")
+        return _text(self.values.get(tag, b""), self.values.get(0x00080005, b""))
 
     def count(self, tag: int, default: int) -> int:
         """Read a number, binary (US) or text (IS)."""
-        value = self.values.get(tag, b"")
-        if tag == 0x00280008:
-            text = value.decode("latin-1").split("\\")[0].strip(" \0")
-            return int(text) if text.isdecimal() else default
-        numbers = self.encoding.numbers("US", value)
-        return numbers[0] if numbers else default
+        return _count(self.values.get(tag, b""), tag, self.encoding, default)
 
     def priorities(self) -> list[str]:
         """Read Requested Procedure Priority, at top level and in the items of Request Attributes Sequence."""
@@ -63,36 +62,79 @@ class Facts:
         return found
 
 
-def read_facts(walker: Walker, encoding: Encoding, at: int) -> Facts:
+@lru_cache(maxsize=4096)
+def _text(value: bytes, character_set: bytes) -> str:
+    return decoded(value, character_set).strip(" \0")
+
+
+@lru_cache(maxsize=1024)
+def _count(value: bytes, tag: int, encoding: Encoding, default: int) -> int:
+    if tag == 0x00280008:
+        text = value.decode("latin-1").split("\\")[0].strip(" \0")
+        return int(text) if text.isdecimal() else default
+    numbers = encoding.numbers("US", value)
+    return numbers[0] if numbers else default
+
+
+def read_facts(walker: Walker, encoding: Encoding, at: int) -> Facts:  # noqa: C901 - a hot loop, as the walk
     """Step over the top level up to the last fact; nothing is changed.
+
+    From run to run where they are known, else from element to element.
 
     Raises
     ------
     RefusedError, MoreNeededError
         As the walk itself.
     """
-    raw, table = walker.raw, kinds(walker.profile, encoding)
+    raw, table, known = walker.raw, kinds(walker.profile, encoding), runs_of(walker.profile, encoding)
     get, width, limit = table.known.get, encoding.key_width, min(walker.size, len(raw))
-    values: dict[int, bytes] = {}
-    marks: list[int] = []
-    beyond = BOUNDS[0]
+    sizes, facts = known.sizes.get, known.facts.get
+    facts_here = Facts({}, encoding, [], [])
+    values, marks, runs = facts_here.values, facts_here.marks, facts_here.runs
+    beyond, begin, group, count, inside = BOUNDS[0], -1, -1, 0, ()
     while at < walker.size:
-        entry = get(raw[at : at + width]) or walker.learn(table, at)
-        length_of, length_at, value_at, _code, tag, _vr, _rule = entry
+        size, tag = sizes(raw[at : at + HEAD], NOTHING)
+        run = raw[at : at + size]
+        found = facts(run) if size else None
+        if found is None:
+            entry = get(raw[at : at + width]) or walker.learn(table, at)
+            length_of, length_at, value_at, _code, tag, _vr, _rule, plain = entry
+        if begin >= 0 and (found is not None or tag > beyond or tag >> 16 != group or count == MOST_ELEMENTS):
+            runs.append(known.learn(raw, begin, at, inside))
+            begin = -1
         if tag > beyond:
             while tag > BOUNDS[len(marks)]:
                 marks.append(at)
                 if len(marks) == len(BOUNDS):
-                    return Facts(values, encoding, marks[0], marks[1])
-            beyond = BOUNDS[len(marks)]
+                    break
+            beyond = BOUNDS[len(marks)] if len(marks) < len(BOUNDS) else LAST_TAG
+        if found is not None:
+            for each, value in found:
+                values.setdefault(each, value)
+            runs.append((at, run))
+            at += size
+            continue
         length = length_of(raw, at + length_at)[0]
         stop = at + value_at + length
+        if beyond == LAST_TAG and (stop > limit or not plain):
+            break  # only runs are still of interest, and what comes now is large
         if stop > limit:
             if length != UNDEFINED:
                 raise walker.cut_short(stop)
             stop = walker.skipped(entry, encoding, at)
-        if tag in TAGS and tag not in values:
-            values[tag] = raw[at + value_at : stop]
+            plain = False
+        if begin < 0 and plain and length <= MOST_BYTES:
+            begin, group, count, inside = at, tag >> 16, 0, ()
+        elif begin >= 0 and not (plain and length <= MOST_BYTES):
+            runs.append(known.learn(raw, begin, at, inside))
+            begin = -1
+        count += 1
+        if tag in TAGS:
+            value = raw[at + value_at : stop]
+            values.setdefault(tag, value)
+            inside += ((tag, value),)
         at = stop
+    if begin >= 0:
+        runs.append(known.learn(raw, begin, at, inside))
     marks += [at, at]
-    return Facts(values, encoding, marks[0], marks[1])
+    return facts_here
