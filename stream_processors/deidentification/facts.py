@@ -8,8 +8,8 @@ from typing import Final
 
 from stream_processors.deidentification.dictionary import decoded
 from stream_processors.deidentification.encoding import UNDEFINED, Encoding
-from stream_processors.deidentification.kinds import kinds
-from stream_processors.deidentification.runs import HEAD, MOST_BYTES, MOST_ELEMENTS, NOTHING, runs_of
+from stream_processors.deidentification.kinds import NO_ENTRY, kinds
+from stream_processors.deidentification.runs import HEAD, MOST_BYTES, MOST_ELEMENTS, NOTHING, Found
 from stream_processors.deidentification.walker import Walker
 
 LAST_FACT: Final = 0x00401003
@@ -76,65 +76,66 @@ def _count(value: bytes, tag: int, encoding: Encoding, default: int) -> int:
     return numbers[0] if numbers else default
 
 
-def read_facts(walker: Walker, encoding: Encoding, at: int) -> Facts:  # noqa: C901 - a hot loop, as the walk
-    """Step over the top level up to the last fact; nothing is changed.
-
-    From run to run where they are known, else from element to element.
+def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
+    walker: Walker, encoding: Encoding, at: int
+) -> Facts:
+    """Step over the top level, from run to run where they are known, and change nothing.
 
     Raises
     ------
     RefusedError, MoreNeededError
         As the walk itself.
     """
-    raw, table, known = walker.raw, kinds(walker.profile, encoding), runs_of(walker.profile, encoding)
-    get, width, limit = table.known.get, encoding.key_width, min(walker.size, len(raw))
-    sizes, facts = known.sizes.get, known.facts.get
-    facts_here = Facts({}, encoding, [], [])
-    values, marks, runs = facts_here.values, facts_here.marks, facts_here.runs
-    beyond, begin, group, count, inside = BOUNDS[0], -1, -1, 0, ()
+    raw, table = walker.raw, kinds(walker.profile, encoding)
+    known, get, width, limit = table.runs, table.known.get, encoding.key_width, min(walker.size, len(raw))
+    facts = Facts({}, encoding, [], [])
+    values, marks, runs = facts.values, facts.marks, facts.runs
+    inside: Found = ()
+    begin, group, count, beyond = -1, -1, 0, BOUNDS[0]
     while at < walker.size:
-        size, tag = sizes(raw[at : at + HEAD], NOTHING)
+        size, tag = known.sizes.get(raw[at : at + HEAD], NOTHING)
         run = raw[at : at + size]
-        found = facts(run) if size else None
-        if found is None:
-            entry = get(raw[at : at + width]) or walker.learn(table, at)
-            length_of, length_at, value_at, _code, tag, _vr, _rule, plain = entry
+        found = known.facts.get(run)
+        entry = NO_ENTRY if found is not None else get(raw[at : at + width]) or walker.learn(table, at)
+        tag = entry.tag or tag
         if begin >= 0 and (found is not None or tag > beyond or tag >> 16 != group or count == MOST_ELEMENTS):
             runs.append(known.learn(raw, begin, at, inside))
             begin = -1
         if tag > beyond:
-            while tag > BOUNDS[len(marks)]:
-                marks.append(at)
-                if len(marks) == len(BOUNDS):
-                    break
-            beyond = BOUNDS[len(marks)] if len(marks) < len(BOUNDS) else LAST_TAG
+            beyond = _passed(tag, at, marks)
         if found is not None:
-            for each, value in found:
-                values.setdefault(each, value)
+            values.update([each for each in found if each[0] not in values])
             runs.append((at, run))
             at += size
             continue
+        length_of, length_at, value_at, _code, _tag, _vr, _rule, plain = entry
         length = length_of(raw, at + length_at)[0]
         stop = at + value_at + length
-        if beyond == LAST_TAG and (stop > limit or not plain):
+        plain = plain and length <= MOST_BYTES and stop <= limit
+        if beyond == LAST_TAG and not plain:
             break  # only runs are still of interest, and what comes now is large
         if stop > limit:
             if length != UNDEFINED:
                 raise walker.cut_short(stop)
             stop = walker.skipped(entry, encoding, at)
-            plain = False
-        if begin < 0 and plain and length <= MOST_BYTES:
+        if begin < 0 and plain:
             begin, group, count, inside = at, tag >> 16, 0, ()
-        elif begin >= 0 and not (plain and length <= MOST_BYTES):
+        elif begin >= 0 and not plain:
             runs.append(known.learn(raw, begin, at, inside))
             begin = -1
         count += 1
         if tag in TAGS:
-            value = raw[at + value_at : stop]
-            values.setdefault(tag, value)
-            inside += ((tag, value),)
+            values.setdefault(tag, raw[at + value_at : stop])
+            inside += ((tag, raw[at + value_at : stop]),)
         at = stop
     if begin >= 0:
         runs.append(known.learn(raw, begin, at, inside))
     marks += [at, at]
-    return facts_here
+    return facts
+
+
+def _passed(tag: int, at: int, marks: list[int]) -> int:
+    """Note the bounds that a tag lies behind; give the next one."""
+    while len(marks) < len(BOUNDS) and tag > BOUNDS[len(marks)]:
+        marks.append(at)
+    return BOUNDS[len(marks)] if len(marks) < len(BOUNDS) else LAST_TAG

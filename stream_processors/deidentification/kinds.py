@@ -11,6 +11,7 @@ from stream_processors.deidentification.encoding import Encoding, Length
 from stream_processors.deidentification.identity import IDENTITY_TAGS
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.refusal import RefusedError
+from stream_processors.deidentification.runs import Runs
 
 MAX_KEYS: Final = 50_000
 """Kinds of elements remembered for a profile; a hostile file must not fill the memory."""
@@ -42,6 +43,14 @@ class Entry(NamedTuple):
     """Whether it may be part of a run (see `runs`): its neighbours have no say in it, and it holds no others."""
 
 
+def _no_length(_raw: bytes, _at: int) -> tuple[int, ...]:
+    return (0,)
+
+
+NO_ENTRY: Final = Entry(_no_length, 0, 0, PASS, 0, "", "", False)
+"""In place of what is not asked for."""
+
+
 class Kinds:
     """The kinds of elements of one encoding under one profile, learned as they come."""
 
@@ -49,6 +58,7 @@ class Kinds:
         self.profile = profile
         self.encoding = encoding
         self.known: dict[bytes, Entry] = {}
+        self.runs = Runs(encoding)
         self.u16, self.u32 = encoding.length_u16(), encoding.length_u32()
 
     def learn(self, key: bytes) -> Entry:

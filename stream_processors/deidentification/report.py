@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 from stream_processors.deidentification.dictionary import keyword_of
 from stream_processors.deidentification.walker import RUN, Edit, Path
@@ -28,7 +29,7 @@ class Report:
         found: list[tuple[Path, int, str]] = []
         for _start, _stop, _new, path, tag, rule in self.edits:
             if rule == RUN:
-                found += [((), each, what) for each, what in path]
+                found += [((), each, what) for each, what in cast("tuple[tuple[int, str], ...]", path)]
             elif rule:
                 found.append((path, tag, rule))
         return tuple(found)

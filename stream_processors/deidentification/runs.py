@@ -7,11 +7,9 @@ walked element by element, with the same outcome.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from stream_processors.deidentification.encoding import Encoding
-from stream_processors.deidentification.profile import Profile
 
 MOST_ELEMENTS: Final = 16
 """of one run: a changed value costs a walk over its neighbours."""
@@ -59,9 +57,3 @@ class Runs:
         self.sizes[run[:HEAD]] = (stop - begin, self._first(run))
         self.facts[run] = found
         return begin, run
-
-
-@lru_cache(maxsize=64)
-def runs_of(profile: Profile, encoding: Encoding) -> Runs:
-    """Share what is learned between the files of a profile."""
-    return Runs(encoding)

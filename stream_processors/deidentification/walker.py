@@ -148,7 +148,7 @@ class Walker:
             if begin != at and self.data_set(encoding, at, begin) != begin:
                 raise RefusedError("malformed")
             at = begin + len(run)
-            done = known.get(run) or self._run(encoding, begin, run)
+            done = known.get(run) or self._run(encoding, run)
             if done.steps:
                 edits.append((begin, at, done.output, done.steps, 0, RUN))
             self.texts.append(done.texts)
@@ -157,7 +157,7 @@ class Walker:
             identity.dates |= done.dates
         return self.data_set(encoding, at, self.size)
 
-    def _run(self, encoding: Encoding, begin: int, run: bytes) -> Done:
+    def _run(self, encoding: Encoding, run: bytes) -> Done:
         """Walk a run on its own, and remember what becomes of it."""
         alone = Walker(run, len(run), self.profile, self.replacing)
         alone.data_set(encoding, 0, len(run))
