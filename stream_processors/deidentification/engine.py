@@ -21,6 +21,7 @@ from stream_processors.deidentification.pixels_at_risk import PASSED, PixelPolic
 from stream_processors.deidentification.placing import placed
 from stream_processors.deidentification.profile import DEFAULT, EDITION, METHOD, Profile
 from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
+from stream_processors.deidentification.repeats import spliced, walk_by_runs
 from stream_processors.deidentification.replacing import Replacing, nobody, replacing_for
 from stream_processors.deidentification.report import Report
 from stream_processors.deidentification.table import CLEAN_PIXELS, MEANINGS
@@ -167,10 +168,10 @@ def _walked(
 ) -> tuple[Walker, int]:
     """Walk; and walk again, with the patient's words, when one of them stands in a text that stays."""
     walker = Walker(source.raw, source.size, profile, replacing)
-    end = walker.by_runs(source.encoding, source.data_set_at, runs)
+    end = walk_by_runs(walker, source.encoding, source.data_set_at, runs)
     if walker.identity.found_in(walker.texts + walker.numbers):
         walker = Walker(source.raw, source.size, profile, replacing.seeking(walker.identity.sought()))
-        end = walker.by_runs(source.encoding, source.data_set_at, runs)
+        end = walk_by_runs(walker, source.encoding, source.data_set_at, runs)
     if end != source.size and walker.pixels_at < 0:  # a delimiter that delimits nothing
         raise RefusedError("malformed")
     return walker, end
@@ -247,7 +248,7 @@ def _pieces(
     pixels = _pixels(file, verdict)
     handed_on = file.walker.pixels_at >= 0 and not verdict.at_risk
     stop = file.walker.pixels_value_at if handed_on else file.end
-    header = file.walker.spliced(file.source.data_set_at, stop, edits)
+    header = spliced(file.source.raw, file.source.data_set_at, stop, edits)
     instance = file.facts.text(0x00080018)
     if not file.profile.keeps_uids:
         instance = file.walker.replacing.uid(instance)

@@ -34,7 +34,6 @@ from stream_processors.deidentification.kinds import (
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
 from stream_processors.deidentification.replacing import Replacing
-from stream_processors.deidentification.runs import Done
 from stream_processors.deidentification.table import safe_private
 
 MAX_DEPTH: Final = 32
@@ -140,50 +139,6 @@ class Walker:
                 self._change(entry, encoding, at, raw[begin:stop], path, depth)
             at = stop
         return self._complete(at, end)
-
-    def by_runs(self, encoding: Encoding, at: int, runs: list[tuple[int, bytes]]) -> int:
-        """Walk the top level: from run to run, what is known of one is done again; all else as `data_set`."""
-        known, edits, identity = self.replacing.runs, self.edits, self.identity
-        for begin, run in runs:
-            if begin != at and self.data_set(encoding, at, begin) != begin:
-                raise RefusedError("malformed")
-            at = begin + len(run)
-            done = known.get(run) or self._run(encoding, run)
-            if done.steps:
-                edits.append((begin, at, done.output, done.steps, 0, RUN))
-            self.texts.append(done.texts)
-            identity.words |= done.words
-            identity.uids |= done.uids
-            identity.dates |= done.dates
-        return self.data_set(encoding, at, self.size)
-
-    def _run(self, encoding: Encoding, run: bytes) -> Done:
-        """Walk a run on its own, and remember what becomes of it."""
-        alone = Walker(run, len(run), self.profile, self.replacing)
-        alone.data_set(encoding, 0, len(run))
-        who = alone.identity
-        done = Done(
-            output=alone.spliced(0, len(run), alone.edits),
-            steps=tuple([(edit[4], edit[5]) for edit in alone.edits]),
-            texts=b"\n".join(alone.texts + alone.numbers),
-            words=frozenset(who.words),
-            uids=frozenset(who.uids),
-            dates=frozenset(who.dates),
-        )
-        self.replacing.remember(run, done)
-        return done
-
-    def spliced(self, at: int, stop: int, edits: list[Edit]) -> bytes:
-        """Write a range with its edits: the untouched slices between them stay as they are."""
-        parts, raw = [], self.raw
-        for edit in edits:
-            if edit[0] > at:
-                parts.append(raw[at : edit[0]])
-            if edit[2]:
-                parts.append(edit[2])
-            at = max(at, edit[1])
-        parts.append(raw[at:stop])
-        return b"".join(parts)
 
     def _complete(self, at: int, end: int) -> int:
         if end > len(self.raw) or at > end:
