@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 PRIORITY_STAT, PRIORITY_ROUTINE = 1, 2
 """Triton's priority levels: 1 is served first; replays share the routine level and are held back by their producer."""
@@ -55,6 +56,12 @@ class Label:
     bias: float
     threshold: float
     """Calibrated probability from which the finding counts as present."""
+    high_from: float | None = None
+    """Calibrated probability from which it is `high`; None where calibration could not support such a class."""
+    low_below: float | None = None
+    """Calibrated probability below which it is `low`; None where calibration could not support such a class."""
+    share_of_peak: float = 0.5
+    """A cell of the map belongs to the region if its probability is at least this share of the strongest cell's."""
 
     def probability(self, logit: float) -> float:
         """Calibrated probability of a raw logit: ``sigmoid(logit / temperature + bias)``."""
@@ -87,6 +94,12 @@ class ModelSpec:
     minimum_age_years: int
     golden_logits: tuple[float, ...]
     """Outputs for :func:`inference.golden.golden_image`: what a canary compares with."""
+    unit: Literal["image", "series"] = "image"
+    """What one result is about; labels are calibrated for it. A series is read when its study is complete."""
+    pooling: tuple[float, ...] = ()
+    """Per label the sharpness s of the map's soft maximum: logit = log(mean(exp(s * map))) / s. Empty where it is not one."""
+    multi_frame: bool = False
+    """Whether files with several frames are read (their middle frame)."""
 
     @property
     def digest(self) -> str:

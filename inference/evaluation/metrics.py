@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,10 +37,20 @@ def bootstrap_interval(scores: Values, truth: NDArray[np.bool_], *, draws: int =
     return float(low), float(high)
 
 
-def calibration_error(probabilities: Values, truth: NDArray[np.bool_], *, bins: int = 15) -> float:
-    """Expected calibration error over bins that hold equally many images."""
+BINS, PER_BIN = 15, 40
+"""Most bins of a calibration curve, and fewest images in one: fewer say more about chance than about calibration."""
+
+
+def reliability(probabilities: Values, truth: NDArray[np.bool_]) -> list[tuple[float, float, int]]:
+    """Mean probability, share of positives and number of images, in bins that hold equally many images."""
+    bins = max(1, min(BINS, len(probabilities) // PER_BIN))
     parts = np.array_split(np.argsort(probabilities, kind="stable"), bins)
-    gaps = [abs(float(probabilities[p].mean()) - float(truth[p].mean())) * len(p) for p in parts if len(p)]
+    return [(float(probabilities[p].mean()), float(truth[p].mean()), len(p)) for p in parts]
+
+
+def calibration_error(probabilities: Values, truth: NDArray[np.bool_]) -> float:
+    """Expected calibration error over the bins of :func:`reliability`."""
+    gaps = (abs(mean - share) * count for mean, share, count in reliability(probabilities, truth))
     return sum(gaps) / len(probabilities)
 
 
@@ -66,3 +78,28 @@ def fit_calibration(
 def threshold_for_specificity(probabilities: Values, truth: NDArray[np.bool_], specificity: float) -> float:
     """Smallest threshold at which at least ``specificity`` of the negatives stay below it."""
     return float(np.quantile(probabilities[~truth], specificity, method="higher")) + 1e-6
+
+
+def lower_bound(hits: int, count: int, *, level: float = 0.95) -> float:
+    """One-sided exact (Clopper-Pearson) lower bound of a share; 0 of no cases."""
+    if hits == 0:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        if _at_least(hits, count, middle) > 1 - level:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _at_least(hits: int, count: int, share: float) -> float:
+    """Chance of ``hits`` or more in ``count`` trials."""
+    if not 0 < share < 1:
+        return float(share >= 1)
+    k = np.arange(hits, count + 1)
+    factorial = np.array([math.lgamma(i + 1) for i in range(count + 1)])
+    log = factorial[count] - factorial[k] - factorial[count - k]
+    log = log + k * math.log(share) + (count - k) * math.log1p(-share)
+    return float(np.exp(log).sum())
