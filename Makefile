@@ -50,7 +50,7 @@ bench: $(VENV)/.tests $(TRITON)/.ready ## the product against its peers and limi
 	$(BIN)/python -m benchmarks $(ARGS)
 
 test-training: $(TRAINING)/.ready ## the tests that need torch (3 GB), in an environment of their own
-	$(TRAINING)/bin/python -m pytest tests/training $(ARGS)
+	$(TRAINING)/bin/python -m pytest tests/training --confcutdir=tests/training $(ARGS)
 
 lock: $(VENV)/.installer ## compile requirements/*.txt again; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) requirements/bootstrap.in --output-file requirements/bootstrap.txt

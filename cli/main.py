@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import display, launch, runs
+from cli import display, launch, models, runs
 from cli.components import Plan, consumers
 from cli.demo import demonstrate
 from cli.orphans import orphans
@@ -45,6 +45,11 @@ ProfileOption = Annotated[
 RunOption = Annotated[
     str, typer.Option("--run", help="Run folder's name; by default the newest that is running.")
 ]
+
+
+app.command()(models.models)
+app.command()(models.evaluate)
+app.command()(models.train)
 
 
 def _say(text: str) -> None:

@@ -88,7 +88,7 @@ class Geometry:
 class PixelFrame:
     """``tensor`` (1, side, side) as the model's input wants it, and where it came from."""
 
-    tensor: Gray
+    tensor: NDArray[np.integer]
     geometry: Geometry
 
 
@@ -101,11 +101,33 @@ def frame_for_model(data: bytes, spec: ModelSpec) -> PixelFrame:
     with _refusing("header unreadable"):
         dataset = _read(data)
         _check_kind(dataset, spec)
+        if spec.reading.values != "density":
+            return _other_frame(dataset, spec)
         _check_form(dataset)
         stored, top = _dense_bright(dataset)
     if int(stored.min()) == int(stored.max()):
         raise NotAcceptableError("constant image")
     tensor, geometry = fit_square(stored, top, spec.inputs[0].dims[-1])
+    return PixelFrame(tensor, geometry)
+
+
+def _other_frame(dataset: Dataset, spec: ModelSpec) -> PixelFrame:
+    """CT, MR or US: the middle frame as :class:`inference.spec.Reading` says."""
+    _check_size(dataset)
+    values, side = spec.reading.values, spec.inputs[0].dims[-1]
+    frame = _decoded(dataset, (int(dataset.get("NumberOfFrames") or 1) - 1) // 2)
+    if values == "colour":
+        colour = frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2)
+        parts = [fit_square(np.asarray(colour[..., i], dtype=np.uint16), 255, side) for i in range(3)]
+        return PixelFrame(np.concatenate([each // 257 for each, _ in parts]).astype(np.uint8), parts[0][1])
+    real = np.asarray(apply_modality_lut(frame, dataset), dtype=np.float32)
+    if values == "hounsfield":
+        tensor, geometry = fit_square(np.clip(np.rint(real) + 1024, 0, 65535).astype(np.uint16), 65535, side)
+        return PixelFrame((tensor.astype(np.int32) - 1024).astype(np.int16), geometry)
+    top = max(1.0, float(real.max()))
+    tensor, geometry = fit_square(
+        np.rint(np.clip(real, 0, top) * (65535 / top)).astype(np.uint16), 65535, side
+    )
     return PixelFrame(tensor, geometry)
 
 
@@ -198,6 +220,8 @@ def _check_kind(dataset: Dataset, spec: ModelSpec) -> None:
     if _text(dataset, "BodyPartExamined") not in spec.body_parts:
         raise NotAcceptableError("wrong body part")
     view = _text(dataset, "ViewPosition")
+    if not spec.views:
+        return
     if not view:
         raise NotAcceptableError("view unknown")
     if view not in spec.views:

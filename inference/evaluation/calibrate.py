@@ -44,6 +44,7 @@ def calibrated(recipe: Recipe, found: Sequence[Answer]) -> dict[str, dict[str, A
             "temperature": temperature,
             "bias": bias,
             "threshold": round(threshold, 6),
+            "conformal": True,
             "high_from": None if bounds.high_from is None else round(max(bounds.high_from, threshold), 6),
             "low_below": None if bounds.low_below is None else round(min(bounds.low_below, threshold), 6),
             "share_of_peak": regions.best_share(pairs),
@@ -59,7 +60,7 @@ def described(weights: bytes, recipe: Recipe, pooling: Sequence[float], cpu_seco
     used = {
         "training": seeds.training(recipe.training_images),
         "calibration": seeds.calibration(recipe.calibration_units),
-        "test": seeds.test(recipe.test_units),
+        "test": seeds.measuring(recipe.test_units, None),
     }
     return {
         "sha256": hashlib.sha256(weights).hexdigest(),
@@ -77,7 +78,7 @@ def described(weights: bytes, recipe: Recipe, pooling: Sequence[float], cpu_seco
 
 def measured(spec: ModelSpec, recipe: Recipe, count: int, seed: int | None = None) -> dict[str, Any]:
     """Figures of ``count`` units: of the test seeds, or of those of an evaluation of the caller's own."""
-    found = answers(spec.weights(), recipe, spec.pooling, seeds.test(count, seed))
+    found = answers(spec.weights(), recipe, spec.pooling, seeds.measuring(count, seed))
     return {**figures(spec, recipe, found), "seed": seed}
 
 

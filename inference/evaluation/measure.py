@@ -30,6 +30,8 @@ class Answer:
     cells: NDArray[np.float32] = field(repr=False)
     """Probabilities of the map, (L, h, w)."""
     masks: tuple[NDArray[np.bool_] | None, ...] = field(repr=False)
+    spoke: tuple[int, ...]
+    """Position, by label, of that slice in the unit."""
     pooled_error: float
     """Largest difference between a logit and its pooled map."""
     attributes: dict[str, float] = field(repr=False)
@@ -52,9 +54,7 @@ def pooled(cam: NDArray[np.floating], sharpness: Sequence[float]) -> NDArray[np.
     return told
 
 
-def answers(
-    weights: bytes, recipe: Recipe, pooling: Sequence[float], wanted: Iterable[int]
-) -> list[Answer]:
+def answers(weights: bytes, recipe: Recipe, pooling: Sequence[float], wanted: Iterable[int]) -> list[Answer]:
     """What the model says of every seed's unit."""
     session = session_of(weights)
     return [_answer(session, recipe, pooling, seed, recipe.unit(seed)) for seed in wanted]
@@ -75,6 +75,7 @@ def _answer(
         truth=np.array([any(name in example.masks for example in unit) for name in recipe.labels]),
         cells=sigmoid(np.stack([maps[speaks[i], i] for i in labels])),
         masks=tuple(unit[speaks[i]].masks.get(recipe.labels[i]) for i in labels),
+        spoke=tuple(int(each) for each in speaks),
         pooled_error=float(max(errors)),
         attributes=_attributes(unit),
     )
@@ -89,7 +90,10 @@ def _attributes(unit: Unit) -> dict[str, float]:
 def figures(spec: ModelSpec, recipe: Recipe, found: Sequence[Answer]) -> dict[str, Any]:
     """All figures of a set of answers, as plain JSON."""
     logits, truth = np.stack([a.logits for a in found]), np.stack([a.truth for a in found])
-    told = {name: _label(spec.label(name), logits[:, i], truth[:, i], found, i) for i, name in enumerate(recipe.labels)}
+    told = {
+        name: _label(spec.label(name), logits[:, i], truth[:, i], found, i)
+        for i, name in enumerate(recipe.labels)
+    }
     areas = [each["auroc"]["value"] for each in told.values() if each["auroc"] is not None]
     made: dict[str, Any] = {
         "name": spec.name,
@@ -176,12 +180,28 @@ def subgroups(spec: ModelSpec, recipe: Recipe, found: Sequence[Answer]) -> list[
         middle = float(np.median(values)) if len(np.unique(values)) > 2 else 0.5
         for side, chosen in (("below", values < middle), ("from", values >= middle)):
             part = [answer for answer, wanted in zip(found, chosen, strict=True) if wanted]
-            told.append({"attribute": name, "side": side, "at": _rounded(middle), "n": len(part), **_areas(spec, part)})
-    for side, low, high in (("hardly visible", 0.0, 1 / 3), ("visible", 1 / 3, 2 / 3), ("plain", 2 / 3, 1.01)):
+            told.append(
+                {
+                    "attribute": name,
+                    "side": side,
+                    "at": _rounded(middle),
+                    "n": len(part),
+                    **_areas(spec, part),
+                }
+            )
+    for side, low, high in (
+        ("hardly visible", 0.0, 1 / 3),
+        ("visible", 1 / 3, 2 / 3),
+        ("plain", 2 / 3, 1.01),
+    ):
         areas = {}
         for i, name in enumerate(recipe.labels):
             kept = [a for a in found if not a.truth[i] or low <= a.attributes.get(name, -1) < high]
-            scored = area(np.array([a.logits[i] for a in kept]), np.array([a.truth[i] for a in kept])) if kept else None
+            scored = (
+                area(np.array([a.logits[i] for a in kept]), np.array([a.truth[i] for a in kept]))
+                if kept
+                else None
+            )
             areas[name] = scored["value"] if scored else None
         told.append({"attribute": "conspicuity", "side": side, "at": None, "n": None, "auroc": areas})
     return told
@@ -192,7 +212,9 @@ def _areas(spec: ModelSpec, found: Sequence[Answer]) -> dict[str, Any]:
     for i, label in enumerate(spec.labels):
         truth = np.array([a.truth[i] for a in found], dtype=bool)
         mixed = len(truth) and truth.any() and not truth.all()
-        areas[label.name] = _rounded(metrics.auroc(np.array([a.logits[i] for a in found]), truth)) if mixed else None
+        areas[label.name] = (
+            _rounded(metrics.auroc(np.array([a.logits[i] for a in found]), truth)) if mixed else None
+        )
     return {"auroc": areas}
 
 

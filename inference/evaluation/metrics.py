@@ -37,7 +37,7 @@ def bootstrap_interval(scores: Values, truth: NDArray[np.bool_], *, draws: int =
     return float(low), float(high)
 
 
-BINS, PER_BIN = 15, 40
+BINS, PER_BIN = 15, 75
 """Most bins of a calibration curve, and fewest images in one: fewer say more about chance than about calibration."""
 
 

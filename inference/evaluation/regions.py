@@ -43,7 +43,9 @@ def compare(cells: NDArray[np.floating], mask: NDArray[np.bool_], share_of_peak:
     step = mask.shape[0] // cells.shape[0]
     around = mask[peak[0] * step : (peak[0] + 1) * step, peak[1] * step : (peak[1] + 1) * step]
     union = int((region | truth).sum())
-    return Found(bool(around.any()), float((region & truth).sum() / union), _box_error(region, _part(truth, region)))
+    return Found(
+        bool(around.any()), float((region & truth).sum() / union), _box_error(region, _part(truth, region))
+    )
 
 
 def _part(truth: Cells, region: Cells) -> Cells:
@@ -88,7 +90,9 @@ def froc(images: list[tuple[NDArray[np.floating], NDArray[np.bool_] | None]]) ->
     false: list[float] = []
     best: list[float] = []
     for cells, mask in images:
-        near = _grown(touched(mask, cells.shape[0])) if mask is not None else np.zeros(cells.shape, dtype=bool)
+        near = (
+            _grown(touched(mask, cells.shape[0])) if mask is not None else np.zeros(cells.shape, dtype=bool)
+        )
         scored = marks(cells)
         false += [score for score, row, column in scored if not near[row, column]]
         if mask is not None:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from inference.training.anatomy import Field, Mask, enlarge, smooth, smoothstep
 
 SUBTYPES = ("epidural", "subdural", "subarachnoid", "intraparenchymal", "intraventricular")
-LABELS = ("hemorrhage", *SUBTYPES)
+ANY = "intracranial-hemorrhage"
+"""Label of any kind of bleeding."""
+LABELS = (ANY, *SUBTYPES)
 PREVALENCE = 0.13
 """Share of patients with each kind of bleeding, drawn independently: half of them bleed somewhere."""
 GENERATOR_VERSION = "1"
@@ -77,7 +79,9 @@ def draw(seed: int, *, findings: frozenset[str] | None = None) -> Head:
     """The patient of a seed. ``findings`` fixes which of :data:`SUBTYPES` bleed, and makes them evident."""
     rng = np.random.default_rng([0x4EAD, seed])
     drawn = rng.uniform(size=len(SUBTYPES)) < PREVALENCE
-    present = frozenset(n for n, d in zip(SUBTYPES, drawn, strict=True) if d) if findings is None else findings
+    present = (
+        frozenset(n for n, d in zip(SUBTYPES, drawn, strict=True) if d) if findings is None else findings
+    )
     if unknown := present - set(SUBTYPES):
         raise ValueError(f"no such finding: {sorted(unknown)}")
     shown = np.random.default_rng([11, seed]).uniform(size=len(SUBTYPES))
@@ -159,7 +163,7 @@ def cut(head: Head, z: float, side: int = 192) -> Slice:
             masks[bleed.kind] = mask
     values = _skull(head, plane, values, rng)
     if masks:
-        masks["hemorrhage"] = np.logical_or.reduce(list(masks.values()))
+        masks[ANY] = np.logical_or.reduce(list(masks.values()))
     return Slice(_scanned(head, values, plane, spacing, rng), masks, z, spacing)
 
 
@@ -178,7 +182,8 @@ def _plane(head: Head, z: float, side: int) -> _Plane:
     wobble = np.random.default_rng([14, head.seed]).normal(0, 1, (3, 2))
     theta = np.arctan2(y, x).astype(np.float32)
     bumps = sum(
-        0.012 * (wobble[k, 0] * np.cos((k + 2) * theta) + wobble[k, 1] * np.sin((k + 2) * theta)) for k in range(3)
+        0.012 * (wobble[k, 0] * np.cos((k + 2) * theta) + wobble[k, 1] * np.sin((k + 2) * theta))
+        for k in range(3)
     )
     rho = (np.hypot(x / head.width, y / head.length) / shrink * (1 + bumps)).astype(np.float32)
     radius = np.hypot(x, y) / np.maximum(rho, 1e-3)
@@ -195,7 +200,11 @@ def _brain(head: Head, plane: _Plane, rng: np.random.Generator) -> tuple[Field, 
     comb = np.cos(24 * plane.theta + 3.2 * folds) - 0.93 + 0.10 * head.atrophy
     sulci = smoothstep(comb / 0.05) * smoothstep((plane.rho - 0.76) / 0.05)
     rim = smoothstep((plane.rho - 0.985 + 0.02 * head.atrophy) / 0.012)
-    fissure = smoothstep((1.6 - np.abs(np.abs(x) - 38 - 0.25 * y)) / 1.2) * (np.abs(y + 12) < 16) * (abs(z - 4) < 14)
+    fissure = (
+        smoothstep((1.6 - np.abs(np.abs(x) - 38 - 0.25 * y)) / 1.2)
+        * (np.abs(y + 12) < 16)
+        * (abs(z - 4) < 14)
+    )
     cistern = smoothstep((1 - np.hypot(x / 17, (y + 4) / 13)) * 3) * (abs(z + 16) < 9) * 0.8
     sulci = np.clip(np.maximum.reduce([sulci, rim, fissure, cistern]), 0, 1).astype(np.float32)
     ventricles = _ventricles(head, plane)
@@ -228,7 +237,9 @@ def _calcified(head: Head, plane: _Plane, values: Field) -> Field:
     spots = [(0.0, 18.0, 3.0), (-20.0, 26.0, 14.0), (20.0, 26.0, 14.0)]
     for x, y, z in spots:
         there, radius, dense = rng.uniform() < 0.5, rng.uniform(1.5, 3.5), rng.uniform(70, 220)
-        share = smoothstep((radius - np.hypot(plane.x - x, plane.y - y)) / 1.0) * (abs(plane.z - z) < 6) * there
+        share = (
+            smoothstep((radius - np.hypot(plane.x - x, plane.y - y)) / 1.0) * (abs(plane.z - z) < 6) * there
+        )
         values = values + share * (dense - values)
     return values
 
@@ -237,14 +248,18 @@ def _ball(bleed: Bleed, plane: _Plane, grow: float = 1.0) -> Field:
     """1 at the middle of a ball, 0 at its border."""
     dx, dy, dz = plane.x - bleed.x, plane.y - bleed.y, plane.z - bleed.z
     lobed = 1 + 0.12 * np.cos(3 * np.arctan2(dy, dx) + bleed.angle)
-    return np.asarray(1 - np.sqrt(dx**2 + (dy / 1.15) ** 2 + dz**2) / (bleed.size * grow * lobed), dtype=np.float32)
+    return np.asarray(
+        1 - np.sqrt(dx**2 + (dy / 1.15) ** 2 + dz**2) / (bleed.size * grow * lobed), dtype=np.float32
+    )
 
 
 def _extent(bleed: Bleed, plane: _Plane, ventricles: Field, sulci: Field, rng: np.random.Generator) -> Field:
     """Share of blood in each pixel."""
     inside = smoothstep((1.005 - plane.rho) / 0.01)
     if bleed.kind == "intraparenchymal":
-        return np.asarray(smoothstep(_ball(bleed, plane) * bleed.size / 1.5) * (plane.rho < 0.97), dtype=np.float32)
+        return np.asarray(
+            smoothstep(_ball(bleed, plane) * bleed.size / 1.5) * (plane.rho < 0.97), dtype=np.float32
+        )
     if bleed.kind == "intraventricular":
         level = 26 - 40 * bleed.size
         near = smoothstep((24 - abs(plane.z - bleed.z)) / 8)
@@ -269,14 +284,21 @@ def _skull(head: Head, plane: _Plane, brain: Field, rng: np.random.Generator) ->
     values = np.where(out > head.skull + 5, AIR, values)
     if plane.z < -14:
         along = np.abs(np.abs(plane.x) * 0.75 - plane.y - 18)
-        rock = smoothstep((6.5 - along) / 2) * (np.abs(plane.x) > 14) * (plane.rho < 1) * min(1, (-14 - plane.z) / 8)
+        rock = (
+            smoothstep((6.5 - along) / 2)
+            * (np.abs(plane.x) > 14)
+            * (plane.rho < 1)
+            * min(1, (-14 - plane.z) / 8)
+        )
         values = values + rock * (BONE * 0.8 - values)
         streak = np.exp(-(((plane.y + 6) / 9) ** 2)) * np.cos(plane.y / 2.2 + rng.uniform(0, 6)) * 7
         values = values + streak * (plane.rho < 0.98)
     return np.asarray(values, dtype=np.float32)
 
 
-def _scanned(head: Head, values: Field, plane: _Plane, spacing: float, rng: np.random.Generator) -> NDArray[np.int16]:
+def _scanned(
+    head: Head, values: Field, plane: _Plane, spacing: float, rng: np.random.Generator
+) -> NDArray[np.int16]:
     """Point spread, cupping and noise with the grain of a reconstruction filter."""
     sharp = smooth(values, max(head.blur, 0.3 * spacing) / spacing)
     grain = rng.standard_normal(values.shape, dtype=np.float32)

@@ -63,7 +63,9 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not where the types 
             Block(inputs, half, 5, 2), Block(half, quarter, 3, 2), Residual(quarter),
             Block(quarter, fine, 3, 2), Residual(fine),
         ])  # fmt: skip
-        self.coarse = nn.ModuleList([Block(fine, wide, 3, 2), Residual(wide), Residual(wide), Block(wide, fine, 1)])
+        self.coarse = nn.ModuleList(
+            [Block(fine, wide, 3, 2), Residual(wide), Residual(wide), Block(wide, fine, 1)]
+        )
         self.join = Block(fine, fine)
         self.head = nn.Conv2d(fine, len(recipe.labels), 1)
         self.sharpness = nn.Parameter(torch.ones(len(recipe.labels)))

@@ -77,7 +77,9 @@ def generate(
     plane = Plane.of(rows, columns).moved(
         rng.normal(0, 0.035), rng.normal(0, 8), rng.normal(0, 9), rng.uniform(0.9, 1.06)
     )
-    chest = _Chest.build(plane, (rows, columns), rng, shown["cardiomegaly"] if "cardiomegaly" in present else None)
+    chest = _Chest.build(
+        plane, (rows, columns), rng, shown["cardiomegaly"] if "cardiomegaly" in present else None
+    )
     if "consolidation" in present:
         chest.consolidate(np.random.default_rng([1, seed]), shown["consolidation"])
     if "pneumothorax" in present:
@@ -90,7 +92,12 @@ def generate(
     chest.extra, chest.bone = chest.extra + extra, chest.bone + metal
     beam = _Beam.draw(np.random.default_rng([7, seed]))
     pixels = _expose(chest, beam, np.random.default_rng([6, seed]))
-    told = {"thickness_mm": chest.body.depth, "photons": beam.photons, "blur_mm": beam.blur, "devices": float(devices)}
+    told = {
+        "thickness_mm": chest.body.depth,
+        "photons": beam.photons,
+        "blur_mm": beam.blur,
+        "devices": float(devices),
+    }
     told |= {name: shown[name] for name in sorted(present)}
     return Phantom(seed, pixels, plane.spacing, {name: chest.masks[name] for name in sorted(present)}, told)
 
@@ -302,7 +309,7 @@ def to_dicom(
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     dataset.StudyInstanceUID = study_uid or uid_from(phantom.seed, "study")
     dataset.SeriesInstanceUID = series_uid or uid_from(phantom.seed, "series")
-    _write_identity(dataset, identity)
+    write_identity(dataset, identity)
     _write_acquisition(dataset, phantom)
     _write_pixels(dataset, phantom)
     out = BytesIO()
@@ -310,7 +317,7 @@ def to_dicom(
     return out.getvalue()
 
 
-def _write_identity(dataset: Dataset, identity: SyntheticIdentity) -> None:
+def write_identity(dataset: Dataset, identity: SyntheticIdentity) -> None:
     """Patient and study modules (PS3.3 §C.7.1, §C.7.2)."""
     date, time = identity.taken_at.strftime("%Y%m%d"), identity.taken_at.strftime("%H%M%S")
     dataset.PatientName, dataset.PatientID = identity.patient_name, identity.patient_id

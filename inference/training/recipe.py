@@ -86,7 +86,9 @@ def digest(recipe: Recipe, wanted: Iterable[int]) -> str:
     told = hashlib.sha256()
     for seed in wanted:
         example = recipe.example(seed)
-        told.update(np.ascontiguousarray(example.image).astype(example.image.dtype.newbyteorder("<")).tobytes())
+        told.update(
+            np.ascontiguousarray(example.image).astype(example.image.dtype.newbyteorder("<")).tobytes()
+        )
         told.update(truth_of(recipe, example).tobytes())
     return told.hexdigest()
 

@@ -24,7 +24,7 @@ def calibration(count: int) -> range:
     return _first(CALIBRATION, count)
 
 
-def test(count: int, seed: int | None = None) -> range:
+def measuring(count: int, seed: int | None) -> range:
     """``count`` seeds of the test set, or of an evaluation of the caller's own ``seed`` (0 or more)."""
     if seed is None:
         return _first(TEST, count)

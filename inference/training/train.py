@@ -46,7 +46,9 @@ def prepare(recipe: Recipe, cache: Path | None = None) -> Prepared:
     return made
 
 
-def augmented(recipe: Recipe, images: Tensor, masks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def augmented(
+    recipe: Recipe, images: Tensor, masks: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Change contrast, noise and position. No mirroring: which side is which is information."""
     n = len(images)
     draw = torch.rand((n, 5), generator=generator)
@@ -73,7 +75,9 @@ def _regraded(values: str, images: Tensor, draw: Tensor, noise: Tensor) -> Tenso
 def loss_of(logits: Tensor, cam: Tensor, truth: Tensor, masks: Tensor, cell_weight: Tensor) -> Tensor:
     """Error on the image's labels plus error of the map against the masks (rare cells weigh more)."""
     image = functional.binary_cross_entropy_with_logits(logits, truth.float())
-    return image + MAP_WEIGHT * functional.binary_cross_entropy_with_logits(cam, masks, pos_weight=cell_weight)
+    return image + MAP_WEIGHT * functional.binary_cross_entropy_with_logits(
+        cam, masks, pos_weight=cell_weight
+    )
 
 
 def train(recipe: Recipe, *, cache: Path | None = None, say: Say = print) -> Network:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from inference.aggregation import series_logit
 from inference.catalogue import all_models
 from inference.spec import Label, ModelSpec
 from schemas.events import (
@@ -29,7 +30,7 @@ HIGH_FROM = 0.8
 """Calibrated probability from which a finding is `high`: of five such images, four have it."""
 LOW_BELOW = 0.05
 """Calibrated probability below which it is `low` whatever the operating point: not one of twenty such images has it."""
-CERTAINTY_VERSION = "probability-1"
+CERTAINTY_VERSION = "classes-2"
 """Version of `certainty` and its two bounds; part of every result's id."""
 PROBABILITY_DIGITS = 4
 """Decimals of a published probability: more would claim a precision that no calibration has."""
@@ -124,8 +125,17 @@ def verdict(results: Sequence[InstanceResult], findings: Sequence[Finding]) -> t
     return "analysed", "", ""
 
 
+def certainty_of(label: Label, probability: float) -> str:
+    """Class of a calibrated probability: by the bounds that calibration proved, and `uncertain` where it proved none."""
+    if not label.conformal:
+        return certainty(probability, label.threshold)
+    if label.high_from is not None and probability >= label.high_from:
+        return "high"
+    return "low" if label.low_below is not None and probability < label.low_below else "uncertain"
+
+
 def certainty(probability: float, threshold: float) -> str:
-    """Class of a calibrated probability; below the operating point nothing is more than `low`."""
+    """Class by fixed bounds, for models whose calibration proved none; below the operating point nothing is more than `low`."""
     if probability < max(threshold, LOW_BELOW):
         return "low"
     return "high" if probability >= HIGH_FROM else "uncertain"
@@ -141,20 +151,36 @@ _SAID_OF_RESULT = (*_SAID, "model", "model_version", "model_digest", "backend")
 
 
 def _findings(read: Sequence[InstanceResult], spec: ModelSpec) -> tuple[Finding, ...]:
-    """One finding per label of the model, strongest first: where its probability is highest among the images."""
+    """One finding per label of the model, strongest first: where its probability is highest among the images or series."""
     found = []
     for label in spec.labels:
         outputs = [
             (output, result) for result in read for output in result.outputs if output.label == label.name
         ]
         if outputs:
-            output, result = max(outputs, key=lambda pair: (pair[0].logit, pair[1].instance))
-            found.append(_finding(label, output, result))
+            series = _strongest_series(outputs) if spec.unit == "series" else outputs
+            output, result = max(series, key=lambda pair: (pair[0].logit, pair[1].instance))
+            logit = (
+                series_logit([each.logit for each, _ in series]) if spec.unit == "series" else output.logit
+            )
+            found.append(_finding(label, logit, output, result))
     return tuple(sorted(found, key=lambda finding: (-finding.probability, finding.finding)))
 
 
-def _finding(label: Label, output: LabelOutput, result: InstanceResult) -> Finding:
-    probability = round(label.probability(output.logit), PROBABILITY_DIGITS)
+def _strongest_series(
+    outputs: Sequence[tuple[LabelOutput, InstanceResult]],
+) -> list[tuple[LabelOutput, InstanceResult]]:
+    """Of a label's outputs, those of the series whose joint logit is highest: the finding names its strongest slice."""
+    by_series: dict[str, list[tuple[LabelOutput, InstanceResult]]] = {}
+    for output, result in outputs:
+        by_series.setdefault(result.series, []).append((output, result))
+    return max(
+        by_series.values(), key=lambda one: (series_logit([o.logit for o, _ in one]), one[0][1].series)
+    )
+
+
+def _finding(label: Label, logit: float, output: LabelOutput, result: InstanceResult) -> Finding:
+    probability = round(label.probability(logit), PROBABILITY_DIGITS)
     return Finding(
         finding=label.name,
         code_value=label.code.value,
@@ -163,7 +189,7 @@ def _finding(label: Label, output: LabelOutput, result: InstanceResult) -> Findi
         code_verified=label.code.verified,
         probability=probability,
         threshold=label.threshold,
-        certainty=certainty(probability, label.threshold),
+        certainty=certainty_of(label, probability),
         series=result.series,
         instance=result.instance,
         box=output.box if probability >= label.threshold else None,

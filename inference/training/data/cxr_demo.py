@@ -22,7 +22,9 @@ def example(seed: int) -> Example:
     pad = ((0, 0), (left, SIDE - columns - left))
     spread = np.rint(phantom.pixels.astype(np.float32) * (65535 / ((1 << BITS_STORED) - 1)))
     image = np.pad(spread.astype(np.uint16), pad, mode="edge")[None]
-    return Example(image, {k: np.pad(v, pad) for k, v in phantom.masks.items()}, phantom.spacing_mm, phantom.attributes)
+    return Example(
+        image, {k: np.pad(v, pad) for k, v in phantom.masks.items()}, phantom.spacing_mm, phantom.attributes
+    )
 
 
 def unit(seed: int) -> Unit:
@@ -34,7 +36,9 @@ def unit(seed: int) -> Unit:
 
 def _small_masks(phantom: Phantom) -> dict[str, Mask]:
     step = phantom.pixels.shape[0] // SIDE
-    return {name: mask.reshape(SIDE, step, SIDE, step).any(axis=(1, 3)) for name, mask in phantom.masks.items()}
+    return {
+        name: mask.reshape(SIDE, step, SIDE, step).any(axis=(1, 3)) for name, mask in phantom.masks.items()
+    }
 
 
 RECIPE = Recipe(

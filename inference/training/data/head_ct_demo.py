@@ -52,7 +52,7 @@ RECIPE = Recipe(
     epochs=6,
     example=example,
     unit=unit,
-    calibration_units=400,
-    test_units=400,
+    calibration_units=300,
+    test_units=300,
     subgroups=("noise_hu", "blur_mm", "atrophy"),
 )

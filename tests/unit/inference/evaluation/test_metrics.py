@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference.training import metrics
+from inference.evaluation import metrics
 
 RNG = np.random.default_rng(1)
 LOGITS = RNG.normal(0, 2, 4000)
