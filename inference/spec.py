@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 PRIORITY_STAT, PRIORITY_ROUTINE = 1, 2
 """Triton's priority levels: 1 is served first; replays share the routine level and are held back by their producer."""
@@ -65,6 +66,29 @@ class Label:
         return self.probability(logit) >= self.threshold
 
 
+Values = Literal["density", "hounsfield", "signal", "colour"]
+"""What a model's numbers are, see :class:`Reading`."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How :func:`inference.pixels.frame_for_model` turns an image into the model's input.
+
+    ``values``:
+
+    - ``density`` (CR, DX): stored values of one frame, dense tissue bright, spread from 0..2^BitsStored-1 to 16 bits; uint16 (1, s, s)
+    - ``hounsfield`` (CT): Hounsfield units, whole numbers from -1024 up, padding as air (-1024); int16 (1, s, s)
+    - ``signal`` (MR): values without unit, the image's range from 0 to its greatest value spread to 16 bits; uint16 (1, s, s)
+    - ``colour`` (US): red, green, blue of 8 bits; uint8 (3, s, s), or one channel of luminance if the input has one
+    """
+
+    values: Values = "density"
+    reduced: bool = True
+    """Whether a JPEG 2000 image may be decoded at a lower resolution that still has twice the pixels of the input per side."""
+    template: str = "chest"
+    """For ``density``: the picture that the image must look like (``chest``: a frontal chest), or nothing."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """One version of one model, and what it may be used on."""
@@ -87,6 +111,8 @@ class ModelSpec:
     minimum_age_years: int
     golden_logits: tuple[float, ...]
     """Outputs for :func:`inference.golden.golden_image`: what a canary compares with."""
+    reading: Reading = Reading()
+    """What the numbers of the input are, and which images are refused."""
 
     @property
     def digest(self) -> str:
