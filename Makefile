@@ -46,7 +46,7 @@ check: $(VENV)/.tests ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.tests $(TRITON)/.ready ## the product against its peers and limits, in one run
+bench: $(VENV)/.bench $(TRITON)/.ready ## the product against its peers and limits, in one run
 	$(BIN)/python -m benchmarks $(ARGS)
 
 test-training: $(TRAINING)/.ready ## the tests that need torch (3 GB), in an environment of their own
@@ -56,6 +56,7 @@ lock: $(VENV)/.installer ## compile requirements/*.txt again; UPGRADE=--upgrade 
 	$(COMPILE) requirements/bootstrap.in --output-file requirements/bootstrap.txt
 	$(COMPILE) pyproject.toml --output-file requirements/product.txt
 	$(COMPILE) pyproject.toml requirements/tests.in --constraint requirements/product.txt --output-file requirements/tests.txt
+	$(COMPILE) pyproject.toml requirements/tests.in requirements/bench.in --constraint requirements/tests.txt --output-file requirements/bench.txt
 	$(COMPILE) --no-deps requirements/triton.in --output-file requirements/triton.txt
 	$(COMPILE) requirements/training.in --output-file requirements/training.txt
 
@@ -78,6 +79,10 @@ $(VENV)/.product: $(VENV)/.installer requirements/product.txt pyproject.toml $(w
 
 $(VENV)/.tests: $(VENV)/.product requirements/tests.txt
 	@$(INSTALL) --python $(BIN)/python --requirement requirements/tests.txt
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.tests requirements/bench.txt
+	@$(INSTALL) --python $(BIN)/python --requirement requirements/bench.txt
 	@touch $@
 
 # Without a Python that Triton's stub can embed there is no stamp: the reason is said again each time, and inference runs in-process.
