@@ -6,19 +6,20 @@ many bounds does not spend the confidence (Angelopoulos et al., Learn then Test,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.evaluation.metrics import lower_bound
+from inference.evaluation.metrics import proves
 
 PPV, NPV = 0.90, 0.95
 """Promised of `high` and of `low`, on images like those of the calibration."""
 LEVEL = 0.95
 """Confidence of each promise."""
-FEWEST = 30
-"""Images that a class must hold before it is tried: with none wrong, 30 prove a share of .90."""
+FIRST = 4
+"""The strictest bound that is tried lets in one of so many of the images that belong: one odd image there is then no end."""
 STEPS = 60
 """Bounds tried on each side: each is one more group of images let in."""
 
@@ -41,10 +42,13 @@ def _furthest(scores: NDArray[np.floating], right: NDArray[np.bool_], promised: 
     """Smallest score above which, as above every larger one tried, the share of ``right`` keeps the promise."""
     order = np.argsort(-scores, kind="stable")
     found = None
-    sizes = np.unique(np.linspace(FEWEST, len(scores) - 1, STEPS).astype(int)) if len(scores) > FEWEST else []
+    # So few prove the promise if none is wrong.
+    fewest = math.ceil(math.log(1 - LEVEL) / math.log(promised))
+    first, last = max(fewest, int(right.sum()) // FIRST), len(scores) - 1
+    sizes = np.unique(np.linspace(first, last, STEPS).astype(int)) if first < last else []
     hits = np.cumsum(right[order])
     for size in sizes:
-        if lower_bound(int(hits[size - 1]), int(size), level=LEVEL) < promised:
+        if not proves(int(hits[size - 1]), int(size), promised, level=LEVEL):
             break
         found = float(scores[order[size - 1]])
     return found

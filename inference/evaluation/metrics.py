@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,26 +81,20 @@ def threshold_for_specificity(probabilities: Values, truth: NDArray[np.bool_], s
     return float(np.quantile(probabilities[~truth], specificity, method="higher")) + 1e-6
 
 
-def lower_bound(hits: int, count: int, *, level: float = 0.95) -> float:
-    """One-sided exact (Clopper-Pearson) lower bound of a share; 0 of no cases."""
-    if hits == 0:
-        return 0.0
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        if _at_least(hits, count, middle) > 1 - level:
-            high = middle
-        else:
-            low = middle
-    return low
+def proves(hits: int, count: int, share: float, *, level: float = 0.95) -> bool:
+    """Whether the one-sided exact (Clopper-Pearson) lower bound of ``hits`` in ``count`` reaches ``share`` (within 0..1)."""
+    return hits > 0 and _at_least(hits, count, share) <= 1 - level
 
 
 def _at_least(hits: int, count: int, share: float) -> float:
-    """Chance of ``hits`` or more in ``count`` trials."""
-    if not 0 < share < 1:
-        return float(share >= 1)
+    """Chance of ``hits`` or more in ``count`` trials of chance ``share``."""
     k = np.arange(hits, count + 1)
-    factorial = np.array([math.lgamma(i + 1) for i in range(count + 1)])
+    factorial = _log_factorials(count)
     log = factorial[count] - factorial[k] - factorial[count - k]
     log = log + k * math.log(share) + (count - k) * math.log1p(-share)
     return float(np.exp(log).sum())
+
+
+@lru_cache(maxsize=256)
+def _log_factorials(count: int) -> Values:
+    return np.array([math.lgamma(i + 1) for i in range(count + 1)])

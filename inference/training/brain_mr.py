@@ -54,7 +54,7 @@ def generate(seed: int, side: int = 128, *, findings: frozenset[str] | None = No
     masks: dict[str, Mask] = {}
     if present:
         share = _lesions(rng, side, cut.spacing_mm, shown) * (cut.values > 15) * (cut.values < 60)
-        signal = signal + (0.24 + 0.3 * shown) * share
+        signal = signal + (0.15 + 0.35 * shown) * share
         if (share > 0.4).any():
             masks["lesion"] = np.asarray(share > 0.4)
     bias = 1 + 0.25 * enlarge(rng.normal(0, 1, (3, 3)).astype(np.float32), (side, side))
@@ -73,6 +73,6 @@ def _lesions(rng: np.random.Generator, side: int, spacing: float, shown: float) 
     total = np.zeros((side, side), dtype=np.float32)
     for _ in range(int(rng.integers(1, 4))):
         x, y = rng.choice([-1, 1]) * rng.uniform(20, 40), rng.uniform(-35, 35)
-        radius = 4 + 5 * shown * rng.uniform(0.6, 1)
+        radius = 3 + 6 * shown * rng.uniform(0.6, 1)
         total = np.maximum(total, smoothstep((radius - np.hypot(at[None, :] - x, at[:, None] - y)) / 1.5))
     return total

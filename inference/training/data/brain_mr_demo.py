@@ -31,10 +31,10 @@ RECIPE = Recipe(
     cells=CELLS,
     generator_version=brain_mr.GENERATOR_VERSION,
     training_images=2400,
-    epochs=10,
+    epochs=8,
     example=example,
     unit=unit,
-    calibration_units=800,
-    test_units=800,
+    calibration_units=500,
+    test_units=500,
     subgroups=("noise", "atrophy"),
 )

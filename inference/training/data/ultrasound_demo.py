@@ -36,7 +36,7 @@ RECIPE = Recipe(
     epochs=8,
     example=example,
     unit=unit,
-    calibration_units=800,
-    test_units=800,
+    calibration_units=400,
+    test_units=400,
     subgroups=("gain", "doppler"),
 )

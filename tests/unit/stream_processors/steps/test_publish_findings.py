@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from inference.spec import Code, Label
 from schemas.events import Findings, InferenceCompleted, InstanceResult
-from stream_processors.steps.publish_findings import STEP, certainty, verdict
+from stream_processors.steps.publish_findings import STEP, certainty, certainty_of, verdict
 from tests.support.context import World, events, timeless
 from tests.support.events import completed, digest, finding, result, skipped
 
@@ -130,3 +131,22 @@ def test_certainty_follows_the_probability_and_never_exceeds_low_below_the_thres
     probability: float, threshold: float, said: str
 ) -> None:
     assert certainty(probability, threshold) == said
+
+
+@pytest.mark.parametrize(
+    ("high_from", "low_below", "probability", "said"),
+    [
+        (0.7, 0.1, 0.7, "high"),
+        (0.7, 0.1, 0.6999, "uncertain"),
+        (0.7, 0.1, 0.1, "uncertain"),
+        (0.7, 0.1, 0.0999, "low"),
+        (None, 0.1, 0.99, "uncertain"),
+        (0.7, None, 0.0, "uncertain"),
+    ],
+)
+def test_a_class_that_calibration_could_not_prove_is_never_given(
+    high_from: float | None, low_below: float | None, probability: float, said: str
+) -> None:
+    code = Code("x", "99RADSTREAM", "x", verified=False)
+    label = Label("x", code, 1.0, 0.0, 0.3, conformal=True, high_from=high_from, low_below=low_below)
+    assert certainty_of(label, probability) == said
