@@ -230,7 +230,7 @@ class Settings(_Section):
     stow: HttpSettings = HttpSettings()
     portal: HttpSettings = HttpSettings()
     health: HttpSettings = HttpSettings()
-    """Where every process answers `/livez`, `/readyz` and `/metrics`. A fixed port only where each process has a host of its own."""
+    """Where every process answers `/livez`, `/readyz` and `/metrics`; a fixed port where each has a host of its own."""
     triton: TritonSettings = TritonSettings()
     steps: StepsSettings = StepsSettings()
     cluster: ClusterSettings | None = None

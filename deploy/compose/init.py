@@ -38,7 +38,9 @@ class RefusedError(Exception):
 
 def enough_memory(meminfo: str, needed_mib: int = NEEDED_MIB) -> None:
     """Raise RefusedError when the machine has less memory than everything together needs."""
-    total = next(int(line.split()[1]) // 1024 for line in meminfo.splitlines() if line.startswith("MemTotal:"))
+    total = next(
+        int(line.split()[1]) // 1024 for line in meminfo.splitlines() if line.startswith("MemTotal:")
+    )
     if total < needed_mib:
         raise RefusedError(f"too little memory: {total} MiB, and {needed_mib} MiB are needed")
 

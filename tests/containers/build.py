@@ -49,7 +49,11 @@ class StandIn:
 STAND_INS = (
     StandIn("kafka", "kafka"),
     StandIn("registry", "registry"),
-    StandIn("cassandra", "cassandra", ("deploy/local/templates/cassandra-java.options", "deploy/local/templates/cassandra-logback.xml")),
+    StandIn(
+        "cassandra",
+        "cassandra",
+        ("deploy/local/templates/cassandra-java.options", "deploy/local/templates/cassandra-logback.xml"),
+    ),
     StandIn("s3", "objects"),
     StandIn("triton", files=("requirements/triton.txt", "inference/triton_shim.py")),
 )
@@ -70,7 +74,10 @@ def images() -> dict[str, str]:
 
 def is_there(image: str) -> bool:
     """Whether the engine has the image."""
-    return subprocess.run(["docker", "image", "inspect", image], check=False, capture_output=True).returncode == 0
+    return (
+        subprocess.run(["docker", "image", "inspect", image], check=False, capture_output=True).returncode
+        == 0
+    )
 
 
 def build(context: Path, image: str) -> None:
@@ -95,6 +102,12 @@ def stand_in(known: StandIn, image: str) -> None:
         build(context, image)
 
 
+def say(text: str) -> None:
+    """Tell the person at the terminal, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Build all that is missing and say how long each took."""
     if not is_there(BASE):
@@ -102,14 +115,14 @@ def main() -> int:
         return 1
     named = images()
     missing = [known for known in STAND_INS if not is_there(named[known.service])]
-    resolve([known.program for known in missing if known.program], lambda text: print(text, flush=True))
+    resolve([known.program for known in missing if known.program], say)
     for known in missing:
         began = time.monotonic()
         stand_in(known, named[known.service])
-        print(f"{named[known.service]:48} stand-in built in {time.monotonic() - began:5.0f} s", flush=True)
+        say(f"{named[known.service]:48} stand-in built in {time.monotonic() - began:5.0f} s")
     began = time.monotonic()
     build(ROOT, named["stow"])
-    print(f"{named['stow']:48} built in {time.monotonic() - began:5.0f} s", flush=True)
+    say(f"{named['stow']:48} built in {time.monotonic() - began:5.0f} s")
     return 0
 
 
