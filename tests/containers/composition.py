@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cli.runs import free_ports
 
@@ -63,7 +64,7 @@ class Composition:
         unwell = [row["Service"] for row in self.containers() if _is_unwell(row)]
         return "\n".join(self.compose("logs", "--tail", "5", name, check=False).stdout for name in unwell)
 
-    def containers(self) -> list[dict[str, str]]:
+    def containers(self) -> list[dict[str, Any]]:
         """What `docker compose ps` tells of each container."""
         told = self.compose("ps", "--all", "--format", "json", check=False).stdout
         return [json.loads(line) for line in told.splitlines() if line.startswith("{")]
@@ -86,10 +87,10 @@ class Composition:
         return self.cli("token", role, "--site", site).stdout.strip().splitlines()[-1]
 
 
-def _is_unwell(row: dict[str, str]) -> bool:
+def _is_unwell(row: dict[str, Any]) -> bool:
     if row["State"] == "exited":
-        return row["ExitCode"] != 0
-    return row["State"] != "running" or row["Health"] not in ("healthy", "")
+        return bool(row["ExitCode"])
+    return bool(row["State"] != "running" or row["Health"] not in ("healthy", ""))
 
 
 def wait_for(what: str, holds: Callable[[], bool], timeout_s: float, pause_s: float = 2.0) -> None:

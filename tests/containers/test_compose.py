@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -108,9 +108,9 @@ def store(composition: Composition, token: str, numbers: range) -> None:
         wait_for("the gateway takes a study", partial(_stored, client, sets), TOLD_S, 0.5)
 
 
-def _stored(client: DICOMwebClient, sets: list[Dataset]) -> bool:
+def _stored(client: DICOMwebClient, sets: Sequence[Dataset]) -> bool:
     try:
-        answer = client.store_instances(sets)
+        answer = client.store_instances(list(sets))
     except (OSError, ValueError):  # requests' own errors are OSErrors; a 503 is an HTTPError
         return False
     return len(answer.get("ReferencedSOPSequence", [])) == len(sets)
