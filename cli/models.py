@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ def models(as_json: JsonOption = False) -> None:
     """List the models there are, with version, digest and what they read."""
     from inference.catalogue import all_models
 
-    told = [
+    told: list[dict[str, Any]] = [
         {
             "name": spec.name,
             "version": spec.version,
@@ -90,8 +90,8 @@ def _show(told: dict[str, Any]) -> None:
     )
     for label, each in told["labels"].items():
         area = told["auroc"][label] or {"value": None, "low": None, "high": None}
-        cells = (each["ece"], each["sensitivity"], each["specificity"])
-        cells = (*cells, each["localisation"]["pointing"], each["localisation"]["iou"])
+        where = each["localisation"]
+        cells = (each["ece"], each["sensitivity"], each["specificity"], where["pointing"], where["iou"])
         interval = f"{area['low']} to {area['high']}"
         table.add_row(
             label, str(each["positives"]), str(area["value"]), interval, *(str(cell) for cell in cells)
@@ -134,7 +134,7 @@ def train(
 
 def training_python() -> str | None:
     """Python that has torch: this one, else that of the environment for training; None where neither is there."""
-    if importlib.util.find_spec("torch") is not None:
+    if find_spec("torch") is not None:
         return sys.executable
     found = Path(os.environ.get(TRAINING_ENVIRONMENT, ".venv-training")) / "bin" / "python"
     ready = found.exists() and any((found.parent.parent / "lib").glob("python*/site-packages/torch"))

@@ -50,7 +50,8 @@ def findings(
         logit = round(float(logits[i]), 5)
         present = label.present(logit)
         cells = sigmoid(cams[i])
-        box, line = None, ()
+        box: Box | None = None
+        line: Contour = ()
         if present:
             region = strongest_region(cells, label.share_of_peak)
             box = geometry.to_original(region_box(region, geometry.side))

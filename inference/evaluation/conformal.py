@@ -45,10 +45,10 @@ def _furthest(scores: NDArray[np.floating], right: NDArray[np.bool_], promised: 
     # So few prove the promise if none is wrong.
     fewest = math.ceil(math.log(1 - LEVEL) / math.log(promised))
     first, last = max(fewest, int(right.sum()) // FIRST), len(scores) - 1
-    sizes = np.unique(np.linspace(first, last, STEPS).astype(int)) if first < last else []
+    sizes: list[int] = np.unique(np.linspace(first, last, STEPS).astype(int)).tolist() if first < last else []
     hits = np.cumsum(right[order])
     for size in sizes:
-        if not proves(int(hits[size - 1]), int(size), promised, level=LEVEL):
+        if not proves(int(hits[size - 1]), size, promised, level=LEVEL):
             break
         found = float(scores[order[size - 1]])
     return found

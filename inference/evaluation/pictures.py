@@ -18,13 +18,14 @@ from inference.training.recipe import Recipe
 PALETTE = ((214, 96, 20), (20, 110, 180), (120, 70, 170), (30, 130, 60), (180, 40, 80), (90, 90, 90))
 CELL, MARGIN = 190, 34
 """Side of one reliability plot and room for its labels, in pixels."""
-TILE, CAPTION = 180, 30
-"""Side of one picture of the gallery and height of the line under it."""
+TILE, CAPTION = 180, 42
+"""Side of one picture of the gallery and height of the lines under it."""
 SHOWN = 4
 """Failures shown of each label: the worst misses and the worst false alarms."""
 INK, PAPER, GRID = (30, 34, 40), (255, 255, 255), (225, 228, 232)
-COLOURS = 64
-"""Colours kept in a PNG: grey levels enough for a look, and half the bytes."""
+FINDING, BOX = (60, 220, 90), (255, 150, 30)
+GREYS = 48
+"""Grey levels kept in a PNG: enough for a look."""
 
 
 def reliability(told: dict[str, Any]) -> bytes:
@@ -67,7 +68,7 @@ def failures(spec: ModelSpec, recipe: Recipe, found: Sequence[Answer]) -> bytes:
             p = spec.labels[row].probability(float(answer.logits[row]))
             kind = "missed" if answer.truth[row] else "false alarm"
             shown = answer.attributes.get(name)
-            told = f"{name}\n{kind}, p {p:.2f}, seed {answer.seed}"
+            told = f"{name}\n{kind}, p {p:.2f}\nseed {answer.seed}"
             told += f", shown {shown:.2f}" if answer.truth[row] and shown is not None else ""
             pen.multiline_text((left + 3, top + TILE + 2), told, INK, font, spacing=2)
     return _png(picture)
@@ -93,10 +94,10 @@ def _tile(spec: ModelSpec, recipe: Recipe, answer: Answer, i: int) -> Image.Imag
             np.roll(grown, 1, 0) & np.roll(grown, -1, 0) & np.roll(grown, 1, 1) & np.roll(grown, -1, 1)
         )
         pixels = np.array(tile)
-        pixels[edge] = (60, 220, 90)
+        pixels[edge] = FINDING
         tile = Image.fromarray(pixels)
     region = strongest_region(answer.cells[i], spec.labels[i].share_of_peak)
-    ImageDraw.Draw(tile).rectangle(region_box(region, TILE), outline=(255, 150, 30), width=2)
+    ImageDraw.Draw(tile).rectangle(region_box(region, TILE), outline=BOX, width=2)
     return tile
 
 
@@ -110,6 +111,11 @@ def _gray(recipe: Recipe, image: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def _png(picture: Image.Image) -> bytes:
+    """Few greys and the colours that are drawn with: half the bytes, and no colour lost to the many greys."""
+    drawn = [FINDING, BOX, *PALETTE, (200, 40, 40), (40, 60, 200)]
+    greys = [(round(255 * i / (GREYS - 1)),) * 3 for i in range(GREYS)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for colour in (*greys, *drawn) for value in colour])
     out = BytesIO()
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
     return out.getvalue()

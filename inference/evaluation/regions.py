@@ -110,4 +110,5 @@ def _grown(cells: Cells) -> Cells:
     """The cells and their eight neighbours."""
     wide = np.pad(cells, 1)
     height, width = cells.shape
-    return np.logical_or.reduce([wide[r : r + height, c : c + width] for r in range(3) for c in range(3)])
+    around = [wide[r : r + height, c : c + width] for r in range(3) for c in range(3)]
+    return np.asarray(np.logical_or.reduce(around))

@@ -20,13 +20,12 @@ def train_to(
     recipe: Recipe, output: Path, *, cache: Path | None = None, backbone: Path | None = None
 ) -> Path:
     """Train, export, calibrate, measure and write; the path of the weights."""
-    from inference.training.network import export
     from inference.training.train import train
 
     began = time.process_time()
     network = train(recipe, cache=cache, backbone=backbone, say=lambda text: print(text, flush=True))
     path = output / f"{recipe.name}.onnx"
-    export(network, path)
+    network.write(path)
     pooling = [round(sharp, 7) for sharp in network.pooling()]
     state(recipe, path, pooling, time.process_time() - began)
     return path

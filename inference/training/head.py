@@ -253,6 +253,11 @@ def _ball(bleed: Bleed, plane: _Plane, grow: float = 1.0) -> Field:
     )
 
 
+def _faded(value: float) -> float:
+    """:func:`smoothstep` of one number."""
+    return float(smoothstep(np.array(value)))
+
+
 def _extent(bleed: Bleed, plane: _Plane, ventricles: Field, sulci: Field, rng: np.random.Generator) -> Field:
     """Share of blood in each pixel."""
     inside = smoothstep((1.005 - plane.rho) / 0.01)
@@ -262,12 +267,12 @@ def _extent(bleed: Bleed, plane: _Plane, ventricles: Field, sulci: Field, rng: n
         )
     if bleed.kind == "intraventricular":
         level = 26 - 40 * bleed.size
-        near = smoothstep((24 - abs(plane.z - bleed.z)) / 8)
+        near = _faded((24 - abs(plane.z - bleed.z)) / 8)
         return np.asarray(ventricles * smoothstep((plane.y - level) / 3) * near, dtype=np.float32)
     away = np.abs(np.angle(np.exp(1j * (plane.theta - bleed.angle)))) / bleed.spread
     if bleed.kind == "subarachnoid":
         patchy = 0.75 + 0.35 * enlarge(rng.normal(0, 1, (12, 12)).astype(np.float32), plane.rho.shape)
-        near = smoothstep((1.1 - away) / 0.3) * smoothstep((22 * bleed.size + 6 - abs(plane.z - bleed.z)) / 6)
+        near = smoothstep((1.1 - away) / 0.3) * _faded((22 * bleed.size + 6 - abs(plane.z - bleed.z)) / 6)
         return np.asarray(np.clip(2 * sulci * near * np.clip(patchy, 0, 1), 0, 1), dtype=np.float32)
     tall = (plane.z - bleed.z) / (46 * bleed.spread)
     power = 2 if bleed.kind == "epidural" else 4

@@ -88,6 +88,10 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not where the types 
         """Sharpness of each label's soft maximum, as the model's JSON states it."""
         return [float(v) for v in functional.softplus(self.sharpness).detach()]
 
+    def write(self, path: Path) -> None:
+        """Write the network as ONNX."""
+        export(self, path)
+
 
 def export(network: Network, path: Path) -> None:
     """Write the network as ONNX, with its batch norms folded in."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.training import seeds
+from inference.training.backbone import Transferred, loaded
 from inference.training.network import Network
 from inference.training.recipe import Recipe, coarse, truth_of
 
@@ -21,6 +22,8 @@ BATCH, SEED = 32, 20261121
 PEAK_RATE, DECAY = 4e-3, 1e-3
 MAP_WEIGHT = 0.5
 """Share of the map's error in the loss: enough that the heat lies on the finding, not so much that small findings are lost."""
+HELD = 1
+"""Epochs in which a backbone's weights stand still, until the head has found its way."""
 Say = Callable[[str], None]
 
 
@@ -80,8 +83,10 @@ def loss_of(logits: Tensor, cam: Tensor, truth: Tensor, masks: Tensor, cell_weig
     )
 
 
-def train(recipe: Recipe, *, cache: Path | None = None, say: Say = print) -> Network:
-    """The whole training, from the seed."""
+def train(
+    recipe: Recipe, *, cache: Path | None = None, backbone: Path | None = None, say: Say = print
+) -> Network | Transferred:
+    """The whole training, from the seed; from ``backbone``'s weights where that is given, held still for :data:`HELD` epochs."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(SEED)
@@ -89,7 +94,8 @@ def train(recipe: Recipe, *, cache: Path | None = None, say: Say = print) -> Net
     masks, truth = torch.from_numpy(data.masks), torch.from_numpy(data.truth)
     positive = masks.mean(dim=(0, 2, 3)).clamp_min(1e-6)
     weight = ((1 - positive) / positive).sqrt()[:, None, None]
-    network: Network = Network(recipe).to(memory_format=torch.channels_last)
+    network: Network | Transferred = loaded(recipe, backbone) if backbone else Network(recipe)
+    network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=DECAY)
     batches = len(truth) // BATCH
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -97,6 +103,8 @@ def train(recipe: Recipe, *, cache: Path | None = None, say: Say = print) -> Net
     )
     for epoch in range(recipe.epochs):
         total, began = 0.0, time.process_time()
+        for parameter in network.borrowed() if isinstance(network, Transferred) else ():
+            parameter.requires_grad_(epoch >= HELD)
         order = torch.randperm(len(truth), generator=generator)
         for pick in order[: batches * BATCH].split(BATCH):
             images = torch.from_numpy(data.images[pick.numpy()].astype(np.float32))
@@ -110,4 +118,5 @@ def train(recipe: Recipe, *, cache: Path | None = None, say: Say = print) -> Net
             schedule.step()
             total += loss.item()
         say(f"epoch {epoch + 1}: loss {total / max(1, batches):.4f}, {time.process_time() - began:.0f} CPU-s")
-    return network.eval()
+    network.eval()
+    return network

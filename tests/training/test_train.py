@@ -92,3 +92,56 @@ def test_augmentation_moves_image_and_mask_together_and_keeps_the_range(name):
     assert moved.shape == raw.shape
     assert torch.equal(their.flatten(1).sort(dim=1).values, masks.flatten(1).sort(dim=1).values)
     assert not torch.equal(moved, raw)
+
+
+def resnet_state(colour=True):
+    """Weights under torchvision's names: basic units in two stages, one with a bottleneck."""
+    torch.manual_seed(0)
+
+    def unit(prefix, inputs, widths, kernels, projected):
+        made, before = {}, inputs
+        for i, (width, kernel) in enumerate(zip(widths, kernels, strict=True), start=1):
+            made[f"{prefix}.conv{i}.weight"] = torch.randn(width, before, kernel, kernel) / 10
+            made |= norm(f"{prefix}.bn{i}", width)
+            before = width
+        if projected:
+            made[f"{prefix}.downsample.0.weight"] = torch.randn(widths[-1], inputs, 1, 1) / 10
+            made |= norm(f"{prefix}.downsample.1", widths[-1])
+        return made
+
+    def norm(prefix, width):
+        told = {"weight": torch.ones(width), "bias": torch.zeros(width)}
+        told |= {"running_mean": torch.zeros(width), "running_var": torch.ones(width)}
+        return {f"{prefix}.{name}": value for name, value in told.items()}
+
+    state = {"conv1.weight": torch.randn(8, 3 if colour else 1, 7, 7) / 10, **norm("bn1", 8)}
+    state |= unit("layer1.0", 8, (8, 8), (3, 3), False) | unit("layer2.0", 8, (16, 16), (3, 3), True)
+    state |= unit("layer3.0", 16, (8, 8, 32), (1, 3, 1), True)
+    return state | {"fc.weight": torch.zeros(5, 32)}
+
+
+def test_a_backbone_s_weights_are_started_from_held_still_and_exported(tmp_path, monkeypatch):
+    file = tmp_path / "resnet.pt"
+    torch.save(resnet_state(), file)
+    recipe = replace(all_recipes()["brain_mr_demo"], training_images=16, epochs=1)
+    monkeypatch.setattr(train, "BATCH", 8)
+    made = train.train(recipe, backbone=file, say=lambda _: None)
+    made.write(tmp_path / "made.onnx")
+    raw = images(recipe)
+    with torch.no_grad():
+        expected = made(torch.from_numpy(raw.astype(np.float32)))
+    found = onnxruntime.InferenceSession(str(tmp_path / "made.onnx")).run(["logits", "cam"], {"image": raw})
+
+    torch.testing.assert_close(
+        made.layer2[0].conv1.weight.contiguous(), resnet_state()["layer2.0.conv1.weight"]
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4)
+
+
+def test_weights_that_are_no_resnet_s_are_refused(tmp_path):
+    file = tmp_path / "other.pt"
+    torch.save({"features.0.weight": torch.zeros(1)}, file)
+
+    with pytest.raises(ValueError, match="ResNet"):
+        train.train(all_recipes()["brain_mr_demo"], backbone=file)

@@ -53,6 +53,6 @@ RECIPE = Recipe(
     example=example,
     unit=unit,
     calibration_units=300,
-    test_units=300,
+    test_units=200,
     subgroups=("noise_hu", "blur_mm", "atrophy"),
 )

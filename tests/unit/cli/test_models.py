@@ -61,7 +61,7 @@ def test_what_cannot_be_measured_is_said(arguments, said):
 
 
 def test_training_without_torch_says_how_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
     monkeypatch.setenv(models.TRAINING_ENVIRONMENT, str(tmp_path))
     done = RUN.invoke(app, ["train", "cxr_demo"])
 
@@ -74,7 +74,7 @@ def test_training_runs_in_the_environment_that_has_torch(monkeypatch, tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").write_text('#!/bin/sh\necho "$@" > "$(dirname "$0")/said"\n')
     (tmp_path / "bin" / "python").chmod(0o755)
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
     monkeypatch.setenv(models.TRAINING_ENVIRONMENT, str(tmp_path))
     done = RUN.invoke(app, ["train", "cxr_demo", "--output", str(tmp_path)])
 

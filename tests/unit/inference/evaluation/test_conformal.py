@@ -26,7 +26,8 @@ def test_nothing_proves_nothing():
 
 
 def test_both_promises_hold_on_new_images_in_almost_every_calibration():
-    kept_high, kept_low, p, truth = 0, 0, *drawn(20_000, spread=4, seed=999)
+    p, truth = drawn(20_000, spread=4, seed=999)
+    kept_high = kept_low = 0
     for seed in range(100):
         found = conformal.bounds(*drawn(800, spread=4, seed=seed))
         kept_high += found.high_from is None or truth[p >= found.high_from].mean() >= conformal.PPV

@@ -6,8 +6,9 @@ import pytest
 from inference.evaluation import regions
 
 
-def maps(row, column, height=2, width=2, cells=8, step=4):
+def maps(row, column):
     """A map that is sure of a rectangle, and a mask that is it."""
+    height, width, cells, step = 2, 2, 8, 4
     heat = np.full((cells, cells), 0.01, dtype=np.float32)
     heat[row : row + height, column : column + width] = 0.9
     heat[row, column] = 0.95
