@@ -67,7 +67,7 @@ def evaluate(
     """Measure a model on synthetic images made now, with ONNX Runtime: discrimination, calibration, localisation."""
     from inference.catalogue import all_models
     from inference.evaluation.calibrate import measured
-    from inference.training.recipe import all_recipes
+    from inference.training.recipes import all_recipes
 
     recipe, model = all_recipes().get(name), all_models().get(name)
     if recipe is None or model is None:
@@ -128,7 +128,7 @@ def train(
     ]
     root = Path(__file__).resolve().parent.parent
     environment = os.environ | {"PYTHONPATH": str(root)}
-    done = subprocess.run([python, "-m", "inference.training", name, *given], env=environment, check=False)
+    done = subprocess.run([python, "-m", "inference.make_model", name, *given], env=environment, check=False)
     raise typer.Exit(done.returncode)
 
 

@@ -137,7 +137,7 @@ def check_levels(stored: NDArray[np.integer[Any]]) -> None:
     if sample.size < SAMPLED // 2:
         return
     low = int(sample.min())
-    levels = np.count_nonzero(np.bincount((sample.astype(np.int64) - low)))
+    levels = np.count_nonzero(np.bincount(sample.astype(np.int64) - low))
     if levels < LEAST_LEVELS and int(sample.max()) - low > levels:
         raise NotAcceptableError("window already applied")
 

@@ -18,7 +18,8 @@ from inference.evaluation import pictures
 from inference.evaluation.measure import answers
 from inference.spec import Label, ModelSpec
 from inference.training import seeds
-from inference.training.recipe import Recipe, all_recipes
+from inference.training.recipe import Recipe
+from inference.training.recipes import all_recipes
 
 FOLDER = Path("docs/models")
 READ_WHEN = {

@@ -1,18 +1,14 @@
-"""What a model's training and evaluation need to know of its images. Pure data; the folder ``data`` has one per model."""
+"""What a model's training and evaluation need to know of its images. Pure data."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from inference.training import data
 
 Image = NDArray[np.integer]
 Mask = NDArray[np.bool_]
@@ -91,9 +87,3 @@ def digest(recipe: Recipe, wanted: Iterable[int]) -> str:
         )
         told.update(truth_of(recipe, example).tobytes())
     return told.hexdigest()
-
-
-def all_recipes() -> Mapping[str, Recipe]:
-    """Every recipe by its model's name; the name is the file's."""
-    names = sorted(found.name for found in pkgutil.iter_modules(data.__path__))
-    return {name: importlib.import_module(f"{data.__name__}.{name}").RECIPE for name in names}

@@ -12,7 +12,7 @@ import torch
 
 from inference.training import train
 from inference.training.network import Network, export
-from inference.training.recipe import all_recipes
+from inference.training.recipes import all_recipes
 
 NAMES = sorted(all_recipes())
 

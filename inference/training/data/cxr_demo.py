@@ -37,7 +37,8 @@ def unit(seed: int) -> Unit:
 def _small_masks(phantom: Phantom) -> dict[str, Mask]:
     step = phantom.pixels.shape[0] // SIDE
     return {
-        name: mask.reshape(SIDE, step, SIDE, step).any(axis=(1, 3)) for name, mask in phantom.masks.items()
+        name: np.asarray(mask.reshape(SIDE, step, SIDE, step).any(axis=(1, 3)))
+        for name, mask in phantom.masks.items()
     }
 
 

@@ -79,4 +79,6 @@ def test_training_runs_in_the_environment_that_has_torch(monkeypatch, tmp_path):
     done = RUN.invoke(app, ["train", "cxr_demo", "--output", str(tmp_path)])
 
     assert done.exit_code == 0
-    assert (tmp_path / "bin" / "said").read_text() == f"-m inference.training cxr_demo --output {tmp_path}\n"
+    assert (
+        tmp_path / "bin" / "said"
+    ).read_text() == f"-m inference.make_model cxr_demo --output {tmp_path}\n"

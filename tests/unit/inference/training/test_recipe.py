@@ -10,7 +10,8 @@ import pytest
 from inference import weights
 from inference.catalogue import all_models
 from inference.training import seeds
-from inference.training.recipe import all_recipes, coarse, digest, truth_of
+from inference.training.recipe import coarse, digest, truth_of
+from inference.training.recipes import all_recipes
 
 RECIPES = all_recipes()
 pytestmark = pytest.mark.parametrize("name", sorted(RECIPES))

@@ -1,4 +1,4 @@
-"""Train one model: `python -m inference.training NAME`, in the environment that `make .venv-training/.ready` makes.
+"""Train one model: `python -m inference.make_model NAME`, in the environment that `make .venv-training/.ready` makes.
 
 It writes NAME.onnx and NAME.json (seeds, calibration, figures, digest) to the output folder, on one thread.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from inference import models
 from inference.evaluation import calibrate
-from inference.training.recipe import Recipe, all_recipes
+from inference.training.recipe import Recipe
+from inference.training.recipes import all_recipes
 
 
 def train_to(
