@@ -30,8 +30,8 @@ from inference.pixels import frame_for_model
 from inference.spec import ModelSpec, Reading, TensorSpec
 from inference.training.phantoms import Phantom, SyntheticIdentity, generate, to_dicom
 
-ROUNDS = 3
-SECONDS = 0.4
+ROUNDS = 2
+SECONDS = 0.15
 """Of each way in each round, at least; one call at least."""
 WHO = SyntheticIdentity("Benchmark^Synthetic", "B1", "A1", "19700101", "F", datetime(2026, 1, 2, tzinfo=UTC))
 ROWS, COLUMNS = 2048, 2500
@@ -209,7 +209,7 @@ class Shift:
     decisions: int
 
 
-IMAGES = 24
+IMAGES = 12
 """Phantoms of a large detector, from seeds that no training used."""
 
 

@@ -118,6 +118,7 @@ def decode_reduced(image: DicomImage, index: int, levels: int) -> Values | None:
         values = np.asarray(picture)
         if values.dtype != np.dtype(np.uint16) or values.ndim != 2:
             return None
+        values = values >> (16 - _precision(data))  # the library spreads what has fewer bits over 16
         shift = (2**levels - 1) / 2 ** (levels + 1)
         move = np.array([[1, 0, shift], [0, 1, shift]], dtype=np.float64)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -257,6 +258,11 @@ def _decompositions(data: Buffer) -> int:
     """Wavelet levels of a JPEG 2000 codestream (COD marker); 0 where it is not where it should be."""
     at = bytes(data[:4096]).find(COD)
     return data[at + 9] if at >= 0 and at + 9 < len(data) else 0
+
+
+def _precision(data: Buffer) -> int:
+    """Bits per value of the first component (SIZ marker)."""
+    return (int(data[42]) & 0x7F) + 1
 
 
 def _is_signed(data: Buffer) -> bool:

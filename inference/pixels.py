@@ -102,10 +102,9 @@ def _hounsfield(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
     contract.check_size(header, contract.SMALLEST_SLICE)
     slope, intercept = contract.check_ct_header(header)
     stored = decode_frame(image, index)
-    contract.check_levels(stored)
+    contract.check_hounsfield(stored, slope, intercept)
     outside = _padding(stored, header.get("PixelPaddingValue"))
     values = _rescaled(stored, slope, intercept)
-    contract.check_hounsfield(values, outside)
     if outside is not None:
         values[outside] = AIR
     small, geometry = resized(values, side)

@@ -168,14 +168,15 @@ def test_a_frame_in_a_store_is_read_by_its_bytes_alone():
     assert asked == [STORED.nbytes]
 
 
+@pytest.mark.parametrize("bits", [12, 16])
 @pytest.mark.parametrize("levels", [1, 2])
-def test_a_reduced_picture_lies_where_an_average_would(levels):
+def test_a_reduced_picture_lies_where_an_average_would(levels, bits):
     coarse = RNG.normal(0, 1, (12, 8))
     smooth = np.kron(coarse, np.ones((32, 32)))
     for axis in (0, 1):
         smooth = np.apply_along_axis(lambda line: np.convolve(line, np.ones(65) / 65, "same"), axis, smooth)
     values = ((smooth - smooth.min()) / np.ptp(smooth) * 4000).astype(np.uint16)
-    data = file(values, JPEG_2000_LOSSLESS, [j2k(values)])
+    data = file(values, JPEG_2000_LOSSLESS, [j2k(values, bitspersample=bits)])
     step = 2**levels
     means = values.reshape(384 // step, step, 256 // step, step).mean(axis=(1, 3))
 
