@@ -87,4 +87,6 @@ class Drift:
 
     def flagged(self) -> frozenset[str]:
         """Statistics that have drifted."""
-        return frozenset(name for sums in (self.up, self.down) for name, value in sums.items() if value > DECISION)
+        return frozenset(
+            name for sums in (self.up, self.down) for name, value in sums.items() if value > DECISION
+        )

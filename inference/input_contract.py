@@ -47,7 +47,6 @@ LEAST_PART = 0.02
 """Share of a slice that must be air, and that must be tissue."""
 
 
-
 def check_kind(header: Dataset, spec: ModelSpec) -> None:
     """Modality, body part and view must be ones that the model was made for; an unknown view is not."""
     if text(header, "Modality") not in spec.modalities:
@@ -138,7 +137,7 @@ def check_levels(stored: NDArray[np.integer[Any]]) -> None:
     if sample.size < SAMPLED // 2:
         return
     low = int(sample.min())
-    levels = np.count_nonzero(np.bincount((sample.astype(np.int64) - low)))
+    levels = np.count_nonzero(np.bincount(sample.astype(np.int64) - low))
     if levels < LEAST_LEVELS and int(sample.max()) - low > levels:
         raise NotAcceptableError("window already applied")
 

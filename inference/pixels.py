@@ -31,7 +31,7 @@ __all__ = [
 Gray = NDArray[np.uint16]
 
 AIR = -1024
-"""Hounsfield units of padding, and the least that is handed on: scanners fill what lies outside their field with less than air."""
+"""Hounsfield units of padding, and the least that is handed on: scanners fill what is outside their field with less than air."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,9 @@ def _hounsfield(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
 
 def _rescaled(stored: Values, slope: float, intercept: float) -> NDArray[np.int16]:
     """Whole units within int16, at least :data:`AIR`. Whole-numbered rescales, which most are, need no float."""
-    if slope == 1 and intercept.is_integer() and abs(intercept) < 1 << 14:
-        if stored.dtype.itemsize == 1 or int(stored.max()) <= np.iinfo(np.int16).max:
-            return np.maximum(cv2.add(stored.astype(np.int16), int(intercept)), np.int16(AIR)).astype(np.int16)
+    whole = slope == 1 and intercept.is_integer() and abs(intercept) < 1 << 14
+    if whole and (stored.dtype.itemsize == 1 or int(stored.max()) <= np.iinfo(np.int16).max):
+        return np.maximum(cv2.add(stored.astype(np.int16), int(intercept)), np.int16(AIR)).astype(np.int16)
     values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     return np.rint(np.clip(values, AIR, np.iinfo(np.int16).max)).astype(np.int16)
 
@@ -174,7 +174,11 @@ def resized(pixels: Values, side: int, shape: tuple[int, int] | None = None) -> 
     height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
     geometry = Geometry(rows, columns, side, scale, (side - width) // 2, (side - height) // 2)
     small: NDArray[Any] = pixels
-    while not (small.shape[0] % 2 or small.shape[1] % 2) and small.shape[0] >= 2 * height and small.shape[1] >= 2 * width:
+    while (
+        not (small.shape[0] % 2 or small.shape[1] % 2)
+        and small.shape[0] >= 2 * height
+        and small.shape[1] >= 2 * width
+    ):
         small = cv2.resize(small, (small.shape[1] // 2, small.shape[0] // 2), interpolation=cv2.INTER_AREA)
     if small.shape[:2] != (height, width):
         kernel = cv2.INTER_AREA if small.shape[0] > height or small.shape[1] > width else cv2.INTER_LINEAR

@@ -45,7 +45,11 @@ def to_htj2k(data: bytes) -> bytes | None:
     frames = []
     for index in range(image.frames):
         values = np.ascontiguousarray(decode_frame(image, index))
-        if image.syntax in NATIVE and not coloured and image.frame(index) != _as_written(values, image.syntax):
+        if (
+            image.syntax in NATIVE
+            and not coloured
+            and image.frame(index) != _as_written(values, image.syntax)
+        ):
             return None
         coded = bytes(imagecodecs.htj2k_encode(values, rgb=coloured))
         if not np.array_equal(imagecodecs.htj2k_decode(coded), values):

@@ -1,6 +1,6 @@
 """Write ``inference/chest_template.json``: the ranks of an average synthetic chest, which the input contract compares with.
 
-    python -m inference.training.template
+python -m inference.training.template
 """
 
 from __future__ import annotations

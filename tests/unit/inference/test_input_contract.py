@@ -37,7 +37,6 @@ def refusal(data, spec=SPEC):
     try:
         frame_for_model(data, spec)
     except NotAcceptableError as refused:
-        assert refused.reason in REASONS
         return refused.reason
     return ""
 
@@ -94,7 +93,7 @@ SPOILED = {
 def test_a_spoiled_xray_is_refused_at_once(kind):
     spoil, reasons = SPOILED[kind]
 
-    assert {refusal(spoil(phantom)) for phantom in SEEN} <= reasons
+    assert {refusal(spoil(phantom)) for phantom in SEEN} <= reasons <= REASONS
 
 
 def test_at_most_one_clean_xray_in_a_hundred_is_refused():
@@ -115,11 +114,9 @@ def test_the_average_chest_is_the_one_that_its_program_makes():
     assert float(average(16).ravel() @ average_ranks()) > 0.98
 
 
-@pytest.mark.skipif(not SAMPLES.exists(), reason="samples are extra")
-def test_a_real_frontal_chest_is_not_refused():
-    data = (SAMPLES / "cr_chest_j2k_lossy.dcm").read_bytes()
-
-    assert refusal(data) == ""
+@pytest.mark.parametrize("file", sorted(SAMPLES.glob("cr_chest_j2k_lossy.dcm")))
+def test_a_real_frontal_chest_is_not_refused(file):
+    assert refusal(file.read_bytes()) == ""
 
 
 @pytest.mark.parametrize(
@@ -160,7 +157,9 @@ def test_a_rescale_with_a_slope_gives_the_same_units(slope):
     units = (HEAD // 2 * 2).astype(np.int16)
     stored = ((units.astype(np.float64) + 1024) / float(slope)).astype(np.uint16)
 
-    found = frame_for_model(ct(HEAD, RescaleSlope=slope, PixelData=stored.tobytes(), BitsStored=16, HighBit=15), CT)
+    found = frame_for_model(
+        ct(HEAD, RescaleSlope=slope, PixelData=stored.tobytes(), BitsStored=16, HighBit=15), CT
+    )
 
     np.testing.assert_array_equal(found.tensor[0], units)
 
@@ -169,7 +168,12 @@ def test_padding_of_a_slice_is_air():
     stored = (HEAD.astype(np.int32) + 1024).astype(np.int16)
     stored[:20] = -2000
     data = ct(
-        HEAD, PixelRepresentation=1, BitsStored=16, HighBit=15, PixelPaddingValue=-2000, PixelData=stored.tobytes()
+        HEAD,
+        PixelRepresentation=1,
+        BitsStored=16,
+        HighBit=15,
+        PixelPaddingValue=-2000,
+        PixelData=stored.tobytes(),
     )
 
     found = frame_for_model(data, CT).tensor[0]
