@@ -38,6 +38,8 @@ WATCH_INTERVAL_S = 5.0
 INTERNAL = "StatusCode.INTERNAL"
 """What a request gets whose model process is dead."""
 
+UNKNOWN_REGION = "StatusCode.NOT_FOUND"
+"""What a server says that was started again, and knows neither region nor, for a moment, the model."""
 REJECTED = frozenset({"StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE", "StatusCode.UNIMPLEMENTED"})
 """gRPC statuses that a second attempt cannot change. Everything else (an ill stub answers INTERNAL) is worth one."""
 
@@ -113,9 +115,11 @@ class TritonClient:
             try:
                 answer = await self._request(model, inputs, priority, deadline_s)
             except InferenceServerException as error:
-                if str(error.status()) not in REJECTED | {INTERNAL}:
+                if str(error.status()) in REJECTED | {INTERNAL}:  # answered: nobody reads from the region any more
+                    self._shared.give_back(region)
+                if str(error.status()) != UNKNOWN_REGION:
                     raise
-                self._shared.forget()  # a server started again knows no region: whether it is that, the next attempt tells
+                self._shared.forget()
             else:
                 self._shared.give_back(region)
                 return answer
