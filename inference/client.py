@@ -115,7 +115,9 @@ class TritonClient:
             try:
                 answer = await self._request(model, inputs, priority, deadline_s)
             except InferenceServerException as error:
-                if str(error.status()) in REJECTED | {INTERNAL}:  # answered: nobody reads from the region any more
+                if str(error.status()) in REJECTED | {
+                    INTERNAL
+                }:  # answered: nobody reads from the region any more
                     self._shared.give_back(region)
                 if str(error.status()) != UNKNOWN_REGION:
                     raise

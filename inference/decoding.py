@@ -114,7 +114,7 @@ def decode_reduced(image: DicomImage, index: int, levels: int) -> Values | None:
         if _decompositions(data) < levels or _is_signed(data):
             return None
         picture = Image.open(BytesIO(data), formats=("JPEG2000",))
-        picture.reduce = levels  # type: ignore[attr-defined]  # of this format's plugin alone
+        picture.reduce = levels  # type: ignore[method-assign,assignment]  # this plugin's own
         values = np.asarray(picture)
         if values.dtype != np.dtype(np.uint16) or values.ndim != 2:
             return None
@@ -177,28 +177,28 @@ def _rle(data: Buffer, form: Form) -> Values:
 
 def _jpeg(data: Buffer, form: Form) -> Values:
     if form.samples == 1:
-        return np.asarray(imagecodecs.jpeg8_decode(data))
+        return np.asarray(imagecodecs.jpeg8_decode(bytes(data)))
     stored_as = "RGB" if form.photometric == "RGB" else "YCBCR"
-    return np.asarray(imagecodecs.jpeg8_decode(data, colorspace=stored_as, outcolorspace="RGB"))
+    return np.asarray(imagecodecs.jpeg8_decode(bytes(data), colorspace=stored_as, outcolorspace="RGB"))
 
 
 def _jpeg_lossless(data: Buffer, form: Form) -> Values:
     """The fast decoder knows one sample and predictor 1 at its best; the other knows all."""
     if form.samples == 1:
-        return np.asarray(imagecodecs.ljpeg_decode(data)).reshape(form.rows, form.columns)
-    return np.asarray(imagecodecs.jpegsof3_decode(data))
+        return np.asarray(imagecodecs.ljpeg_decode(bytes(data))).reshape(form.rows, form.columns)
+    return np.asarray(imagecodecs.jpegsof3_decode(bytes(data)))
 
 
 def _jpeg_ls(data: Buffer, _form: Form) -> Values:
-    return np.asarray(imagecodecs.jpegls_decode(data))
+    return np.asarray(imagecodecs.jpegls_decode(bytes(data)))
 
 
 def _jpeg_2000(data: Buffer, _form: Form) -> Values:
-    return np.asarray(imagecodecs.jpeg2k_decode(data, numthreads=1))
+    return np.asarray(imagecodecs.jpeg2k_decode(bytes(data), numthreads=1))
 
 
 def _htj2k(data: Buffer, _form: Form) -> Values:
-    return np.asarray(imagecodecs.htj2k_decode(data))
+    return np.asarray(imagecodecs.htj2k_decode(bytes(data)))
 
 
 DECODERS: Mapping[str, Callable[[Buffer, Form], Values]] = {

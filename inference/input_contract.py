@@ -121,7 +121,7 @@ def _rescale(header: Dataset) -> tuple[float, float] | None:
     return None
 
 
-def check_xray(small: NDArray[np.uint16], *, template: str) -> None:
+def check_xray(small: NDArray[np.integer[Any]], *, template: str) -> None:
     """The picture: not empty, and what ``template`` names. ``small`` has no padding of the square."""
     check_filled(small)
     if template == "chest" and (reason := chest.refusal(small)):

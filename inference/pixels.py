@@ -114,10 +114,15 @@ def _hounsfield(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
 def _rescaled(stored: Values, slope: float, intercept: float) -> NDArray[np.int16]:
     """Whole units within int16, at least :data:`AIR`. Whole-numbered rescales, which most are, need no float."""
     whole = slope == 1 and intercept.is_integer() and abs(intercept) < 1 << 14
-    if whole and (stored.dtype.itemsize == 1 or int(stored.max()) <= np.iinfo(np.int16).max):
-        return np.maximum(cv2.add(stored.astype(np.int16), int(intercept)), np.int16(AIR)).astype(np.int16)
+    if (
+        whole
+        and (stored.dtype.itemsize == 1 or int(stored.max()) < 1 << 14)
+        and int(stored.min()) > -(1 << 14)
+    ):
+        added = stored.astype(np.int16) + np.int16(intercept)
+        return np.asarray(np.maximum(added, AIR), dtype=np.int16)
     values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    return np.rint(np.clip(values, AIR, np.iinfo(np.int16).max)).astype(np.int16)
+    return np.asarray(np.rint(np.clip(values, AIR, np.iinfo(np.int16).max)), dtype=np.int16)
 
 
 def _signal(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:

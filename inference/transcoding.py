@@ -21,7 +21,7 @@ from inference.decoding import (
     Form,
     decode_frame,
 )
-from inference.frames import open_image, refusing
+from inference.frames import EXPLICIT_BIG, open_image, refusing
 from inference.spec import NotAcceptableError
 
 LOSSLESS = NATIVE | {RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST, JPEG_LS, JPEG_2000_LOSSLESS}
@@ -59,8 +59,8 @@ def to_htj2k(data: bytes) -> bytes | None:
 
 
 def _as_written(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], syntax: str) -> bytes:
-    order = ">" if syntax == "1.2.840.10008.1.2.2" else "<"
-    return values.astype(values.dtype.newbyteorder(order)).tobytes()
+    swapped = values.dtype.newbyteorder(">" if syntax == EXPLICIT_BIG else "<")
+    return values.astype(swapped).tobytes()
 
 
 def _written(data: bytes, frames: list[bytes], *, coloured: bool) -> bytes:

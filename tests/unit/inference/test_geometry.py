@@ -15,6 +15,12 @@ from tests.support.ct import ct, head
 HEADER = pydicom.dcmread(BytesIO(ct(head(1))))
 
 
+def placed(header, frame=0):
+    geometry = patient_geometry(header, frame)
+    assert geometry is not None
+    return geometry
+
+
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.2, 2), st.floats(0.2, 2))
 def test_millimetres_come_back_to_the_voxel(turn, tilt, down, across):
     row = np.array([np.cos(turn), np.sin(turn), 0])
@@ -26,7 +32,7 @@ def test_millimetres_come_back_to_the_voxel(turn, tilt, down, across):
         [round(down, 6), round(across, 6)],
     )
     header.SpacingBetweenSlices = 2.5
-    geometry = patient_geometry(header)
+    geometry = placed(header)
     voxels = np.array([[0, 0, 0], [511, 0, 0], [17.5, 300.25, 9], [511, 511, 40]])
 
     back = geometry.to_voxel(geometry.to_patient(voxels))
@@ -35,10 +41,10 @@ def test_millimetres_come_back_to_the_voxel(turn, tilt, down, across):
 
 
 def test_the_first_pixel_lies_at_the_image_position_and_the_next_one_along_the_row():
-    points = patient_geometry(HEADER).to_patient(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]))
+    points = placed(HEADER).to_patient(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]))
 
     np.testing.assert_allclose(points[0], [-60.5, -70.25, 30])
-    np.testing.assert_allclose(points[1:] - points[0], [[0.9, 0, 0], [0, 0.9, 0], [0, 0, 5]])
+    np.testing.assert_allclose(points[1:] - points[0], np.diag([0.9, 0.9, 5.0]))
 
 
 def test_a_frame_has_its_own_place():
@@ -53,7 +59,7 @@ def test_a_frame_has_its_own_place():
     shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
     header.PerFrameFunctionalGroupsSequence, header.SharedFunctionalGroupsSequence = frames, [shared]
 
-    assert [patient_geometry(header, i).matrix[2, 3] for i in (0, 1)] == [10, 20]
+    assert [placed(header, i).matrix[2, 3] for i in (0, 1)] == [10, 20]
 
 
 @pytest.mark.parametrize(
