@@ -114,10 +114,11 @@ def decode_reduced(image: DicomImage, index: int, levels: int) -> Values | None:
         if _decompositions(data) < levels or _is_signed(data):
             return None
         picture = Image.open(BytesIO(data), formats=("JPEG2000",))
-        picture.reduce = levels  # type: ignore[attr-defined]  # of this format's plugin alone
+        picture.reduce = levels  # type: ignore[method-assign,assignment]  # this plugin's own
         values = np.asarray(picture)
         if values.dtype != np.dtype(np.uint16) or values.ndim != 2:
             return None
+        values = values >> (16 - _precision(data))  # the library spreads what has fewer bits over 16
         shift = (2**levels - 1) / 2 ** (levels + 1)
         move = np.array([[1, 0, shift], [0, 1, shift]], dtype=np.float64)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -176,28 +177,28 @@ def _rle(data: Buffer, form: Form) -> Values:
 
 def _jpeg(data: Buffer, form: Form) -> Values:
     if form.samples == 1:
-        return np.asarray(imagecodecs.jpeg8_decode(data))
+        return np.asarray(imagecodecs.jpeg8_decode(bytes(data)))
     stored_as = "RGB" if form.photometric == "RGB" else "YCBCR"
-    return np.asarray(imagecodecs.jpeg8_decode(data, colorspace=stored_as, outcolorspace="RGB"))
+    return np.asarray(imagecodecs.jpeg8_decode(bytes(data), colorspace=stored_as, outcolorspace="RGB"))
 
 
 def _jpeg_lossless(data: Buffer, form: Form) -> Values:
     """The fast decoder knows one sample and predictor 1 at its best; the other knows all."""
     if form.samples == 1:
-        return np.asarray(imagecodecs.ljpeg_decode(data)).reshape(form.rows, form.columns)
-    return np.asarray(imagecodecs.jpegsof3_decode(data))
+        return np.asarray(imagecodecs.ljpeg_decode(bytes(data))).reshape(form.rows, form.columns)
+    return np.asarray(imagecodecs.jpegsof3_decode(bytes(data)))
 
 
 def _jpeg_ls(data: Buffer, _form: Form) -> Values:
-    return np.asarray(imagecodecs.jpegls_decode(data))
+    return np.asarray(imagecodecs.jpegls_decode(bytes(data)))
 
 
 def _jpeg_2000(data: Buffer, _form: Form) -> Values:
-    return np.asarray(imagecodecs.jpeg2k_decode(data, numthreads=1))
+    return np.asarray(imagecodecs.jpeg2k_decode(bytes(data), numthreads=1))
 
 
 def _htj2k(data: Buffer, _form: Form) -> Values:
-    return np.asarray(imagecodecs.htj2k_decode(data))
+    return np.asarray(imagecodecs.htj2k_decode(bytes(data)))
 
 
 DECODERS: Mapping[str, Callable[[Buffer, Form], Values]] = {
@@ -257,6 +258,11 @@ def _decompositions(data: Buffer) -> int:
     """Wavelet levels of a JPEG 2000 codestream (COD marker); 0 where it is not where it should be."""
     at = bytes(data[:4096]).find(COD)
     return data[at + 9] if at >= 0 and at + 9 < len(data) else 0
+
+
+def _precision(data: Buffer) -> int:
+    """Bits per value of the first component (SIZ marker)."""
+    return (int(data[42]) & 0x7F) + 1
 
 
 def _is_signed(data: Buffer) -> bool:

@@ -73,7 +73,8 @@ class PatientGeometry:
 
     def to_voxel(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, 3) in millimetres to (n, 3) of column, row, slice."""
-        return np.linalg.solve(self.matrix[:3, :3], (points - self.matrix[:3, 3]).T).T
+        steps = np.linalg.solve(self.matrix[:3, :3], (points - self.matrix[:3, 3]).T).T
+        return np.asarray(steps, dtype=np.float64)
 
 
 def patient_geometry(header: Dataset, frame: int = 0) -> PatientGeometry | None:

@@ -41,10 +41,10 @@ LEAST_LEVELS = 300
 SAMPLED = 40_000
 LARGEST_SHARE = 0.6
 """Share of one value, among 256 steps from darkest to brightest, beyond which an image is mostly padding or shutter."""
-AIR_AT_MOST, AIR_AT_LEAST = -700.0, -1100.0
-"""Hounsfield units between which the darkest fiftieth of a CT image lies (air is -1000; lung or a tight field shift it up)."""
-DARKEST = 2.0
-"""Percentile that stands for the darkest part: noise and implants reach further."""
+AIR, TISSUE = (-1100, -700), (-200, 300)
+"""Hounsfield units of air and of soft tissue and blood: both are in every slice, and nothing else puts values at both places."""
+LEAST_PART = 0.02
+"""Share of a slice that must be air, and that must be tissue."""
 
 
 def check_kind(header: Dataset, spec: ModelSpec) -> None:
@@ -78,7 +78,7 @@ def check_gray(header: Dataset) -> None:
     if header.get("BitsAllocated") not in {8, 16} or not 6 <= int(header.get("BitsStored") or 0) <= 16:
         raise NotAcceptableError("unsupported bit depth")
     spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
-    if spacing and abs(float(spacing[0]) / float(spacing[1]) - 1) > SQUARE_TOLERANCE:
+    if spacing and min(spacing) > 0 and abs(float(spacing[0]) / float(spacing[1]) - 1) > SQUARE_TOLERANCE:
         raise NotAcceptableError("non-square pixels")
 
 
@@ -121,7 +121,7 @@ def _rescale(header: Dataset) -> tuple[float, float] | None:
     return None
 
 
-def check_xray(small: NDArray[np.uint16], *, template: str) -> None:
+def check_xray(small: NDArray[np.integer[Any]], *, template: str) -> None:
     """The picture: not empty, and what ``template`` names. ``small`` has no padding of the square."""
     check_filled(small)
     if template == "chest" and (reason := chest.refusal(small)):
@@ -152,16 +152,14 @@ def check_filled(small: NDArray[Any]) -> None:
         raise NotAcceptableError("blank or padded")
 
 
-def check_hounsfield(values: NDArray[np.int16], outside: NDArray[np.bool_] | None) -> None:
-    """There is air, where air is: the mark of Hounsfield units. ``outside`` is padding, left out."""
-    seen = values[::2, ::2]
-    inside = seen.ravel() if outside is None else seen[~outside[::2, ::2]]
-    if inside.size == 0 or int(inside.min()) == int(inside.max()):
+def check_hounsfield(stored: NDArray[np.integer[Any]], slope: float, intercept: float) -> None:
+    """There is air where air is, and tissue where tissue is: the mark of Hounsfield units, a lost rescale or window shows."""
+    seen = stored[::4, ::4].astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    if float(seen.min()) == float(seen.max()):
         raise NotAcceptableError("constant image")
-    place = int(inside.size * DARKEST / 100)
-    darkest = float(np.partition(inside, place)[place])
-    if not AIR_AT_LEAST <= darkest <= AIR_AT_MOST:
-        raise NotAcceptableError("not Hounsfield units")
+    for low, high in (AIR, TISSUE):
+        if np.count_nonzero((seen >= low) & (seen <= high)) < LEAST_PART * seen.size:
+            raise NotAcceptableError("not Hounsfield units")
 
 
 def text(header: Dataset, keyword: str) -> str:

@@ -31,7 +31,7 @@ __all__ = [
 Gray = NDArray[np.uint16]
 
 AIR = -1024
-"""Hounsfield units of padding, and the least that is handed on: scanners fill what lies outside their field with less than air."""
+"""Hounsfield units of padding, and the least that is handed on: scanners fill what is outside their field with less than air."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,9 @@ def _hounsfield(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
     contract.check_size(header, contract.SMALLEST_SLICE)
     slope, intercept = contract.check_ct_header(header)
     stored = decode_frame(image, index)
-    contract.check_levels(stored)
+    contract.check_hounsfield(stored, slope, intercept)
     outside = _padding(stored, header.get("PixelPaddingValue"))
     values = _rescaled(stored, slope, intercept)
-    contract.check_hounsfield(values, outside)
     if outside is not None:
         values[outside] = AIR
     small, geometry = resized(values, side)
@@ -114,13 +113,16 @@ def _hounsfield(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
 
 def _rescaled(stored: Values, slope: float, intercept: float) -> NDArray[np.int16]:
     """Whole units within int16, at least :data:`AIR`. Whole-numbered rescales, which most are, need no float."""
-    if slope == 1 and intercept.is_integer() and abs(intercept) < 1 << 14:
-        if stored.dtype.itemsize == 1 or int(stored.max()) <= np.iinfo(np.int16).max:
-            return np.maximum(cv2.add(stored.astype(np.int16), int(intercept)), np.int16(AIR)).astype(
-                np.int16
-            )
+    whole = slope == 1 and intercept.is_integer() and abs(intercept) < 1 << 14
+    if (
+        whole
+        and (stored.dtype.itemsize == 1 or int(stored.max()) < 1 << 14)
+        and int(stored.min()) > -(1 << 14)
+    ):
+        added = stored.astype(np.int16) + np.int16(intercept)
+        return np.asarray(np.maximum(added, AIR), dtype=np.int16)
     values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    return np.rint(np.clip(values, AIR, np.iinfo(np.int16).max)).astype(np.int16)
+    return np.asarray(np.rint(np.clip(values, AIR, np.iinfo(np.int16).max)), dtype=np.int16)
 
 
 def _signal(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:

@@ -84,7 +84,7 @@ class Reading:
 
     ``values``:
 
-    - ``density`` (CR, DX): stored values of one frame, dense tissue bright, spread from 0..2^BitsStored-1 to 16 bits; uint16 (1, s, s)
+    - ``density`` (CR, DX): stored values, dense tissue bright, spread from 0..2^BitsStored-1 to 16 bits; uint16 (1, s, s)
     - ``hounsfield`` (CT): Hounsfield units, whole numbers from -1024 up, padding as air (-1024); int16 (1, s, s)
     - ``signal`` (MR): values without unit, the image's range from 0 to its greatest value spread to 16 bits; uint16 (1, s, s)
     - ``colour`` (US): red, green, blue of 8 bits; uint8 (3, s, s), or one channel of luminance if the input has one
@@ -92,7 +92,7 @@ class Reading:
 
     values: Values = "density"
     reduced: bool = True
-    """Whether a JPEG 2000 image may be decoded at a lower resolution that still has twice the pixels of the input per side."""
+    """Whether a JPEG 2000 X-ray may be decoded at a lower resolution, of still twice the input's pixels per side."""
     template: str = "chest"
     """For ``density``: the picture that the image must look like (``chest``: a frontal chest), or nothing."""
 
