@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inference.localisation import connected, strongest_region
 
 Cells = NDArray[np.bool_]
-SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 """Shares of the peak that are tried as the border of a region."""
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """False marks per image at which a FROC curve is read."""

@@ -16,14 +16,15 @@ USED_BY_OTHERS = {
 OF_ANOTHER_ENVIRONMENT = {"triton_python_backend_utils": "there inside the Triton server only"}
 """Imports that the product's environment does not have."""
 TRAINING = ("inference", "training")
-"""Has an environment of its own (requirements/training.in)."""
+WITH_TORCH = {"backbone.py", "densenet.py", "network.py", "onnx_graph.py", "train.py"}
+"""These, and the imports, have an environment of their own (requirements/training.in)."""
 
 
 def imported() -> set[str]:
     """Names of the third-party packages that the product imports."""
     names: set[str] = set()
     for path, tree in product_trees().items():
-        if path.parts[:2] == TRAINING and path.name not in {"phantoms.py", "anatomy.py", "seeds.py"}:
+        if path.parts[:2] == TRAINING and (path.name in WITH_TORCH or "imports" in path.parts):
             continue
         for node in ast.walk(tree):
             match node:

@@ -125,7 +125,7 @@ def test_a_complete_study_that_no_model_reads_is_said_to_be_skipped(world: World
     state = completed(world, deidentified("e1", image("a", modality="CT"), image("b", modality="CT")))
     (told,) = events(world.run("route_study", route_study.STEP, state))
     assert isinstance(told, InferenceSkipped)
-    assert (told.reason, told.modality, told.instance_count) == ("no model for CT", "CT", 2)
+    assert (told.reason, told.modality, told.instance_count) == ("no model for CT of chest", "CT", 2)
 
 
 def test_a_late_readable_image_does_not_change_what_is_said_of_the_revision_before(world: World) -> None:
