@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 from runtime.faults import Point
+from tests.support.processes import alive, descendants, frozen, wait_until
 from tests.support.senders import Ledger
-from tests.support.system import System, alive, descendants, frozen, wait_until
+from tests.support.system import System
 
 RANDOM: Literal["random"] = "random"
 KILL_S = 120.0

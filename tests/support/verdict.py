@@ -202,7 +202,7 @@ def studies(evidence: Evidence) -> Iterator[str]:
     for (site, uid), count in counts.items():
         study = system.study_key(site, uid)
         name = f"{site}/{study}"
-        row = system.connections.tables.get(StudyRow, site=site, study=study)
+        row = system.row(StudyRow, site=site, study=study)
         if row is None:
             yield f"{name}: no study row"
             continue
@@ -229,7 +229,7 @@ def results(evidence: Evidence) -> Iterator[str]:
     for sent in evidence.ledger.sent:
         study = system.study_key(sent.site, sent.study_uid)
         name, revisions = f"{sent.site}/{study}", found[sent.site, study]
-        row = system.connections.tables.get(StudyRow, site=sent.site, study=study)
+        row = system.row(StudyRow, site=sent.site, study=study)
         if row is None or (row.revision or 0) not in revisions or row.result_revision != row.revision:
             yield f"{name}: no result of the last revision"
         expected = "analysed" if sent.kind == "xray" else "not-analysed"
@@ -282,7 +282,7 @@ def alerts(evidence: Evidence) -> Iterator[str]:
         if (raised[study], len(delivered[study])) != (should, should):
             yield f"{'/'.join(study)}: {should} alerts due, {raised[study]} raised, {len(delivered[study])} delivered"
     for event in evidence.of("alerts.v1", AlertState):
-        row = system.connections.tables.get(
+        row = system.row(
             AlertDeliveryRow, site=event.envelope.site, alert_id=event.alert_id, channel="webhook"
         )
         if row is None or row.status != "delivered":

@@ -40,7 +40,8 @@ from tests.support import hostile, planted
 from tests.support.hostile import Pager
 from tests.support.leaks import Leak, Searcher, described, files
 from tests.support.planted import Planted, PlantedStudy
-from tests.support.system import System, system, wait_until
+from tests.support.processes import wait_until
+from tests.support.system import System, system
 
 SITES = ("north", "south")
 PORTAL_SITE, FOLDER_SITE = SITES
