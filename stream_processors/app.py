@@ -188,7 +188,7 @@ class _Runner:
         if lane is not None and offer is not None:
             self._offers[lane] = None
             offer.done.set()
-        await self.bound.measure(self._owned())
+        self.bound.measure(self._owned())
 
     async def _next_lane(self) -> int | None:
         self._offered.clear()

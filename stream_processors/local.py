@@ -40,7 +40,7 @@ class _Runner:
         self.bound.tell(records)
         for batch in batches(records, due, self.bound.step.reads):
             await self.bound.binder.bind(batch, partial(self._acknowledge, batch))
-        await self.bound.measure(owned)
+        self.bound.measure(owned)
 
     def _acknowledge(self, batch: Sequence[Input], done: list[DeadlineRow]) -> None:
         for row in done:

@@ -58,7 +58,8 @@ class Bound:
     connections: Connections
     binder: Binder
     deadlines: Deadlines
-    lag_at: float = field(default=float("-inf"))
+    measured_at: float = field(default=float("-inf"))
+    measuring: asyncio.Future[None] | None = None
 
     @property
     def batch_records(self) -> int:
@@ -75,11 +76,14 @@ class Bound:
         oldest = min((record.timestamp for record in records), default=now)
         self.connections.metrics.set("radstream_lag_seconds", max(now - oldest, 0) / MICROSECONDS)
 
-    async def measure(self, owned: frozenset[Partition]) -> None:
-        """Say every now and then how many records are left."""
-        if time.monotonic() - self.lag_at < LAG_S:
+    def measure(self, owned: frozenset[Partition]) -> None:
+        """Find out every now and then, beside the work, how many records are left: a log that is away answers late."""
+        if time.monotonic() - self.measured_at < LAG_S or (self.measuring and not self.measuring.done()):
             return
-        self.lag_at = time.monotonic()
+        self.measured_at = time.monotonic()
+        self.measuring = asyncio.ensure_future(self._measure(owned))
+
+    async def _measure(self, owned: frozenset[Partition]) -> None:
         try:
             behind = await asyncio.to_thread(lag, self.connections, self.name, owned)
         except RetryError:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 """seconds until something that must happen has happened, on a machine that does much else."""
 STOPPED = "T"
 """State of a process that SIGSTOP holds (proc(5))."""

@@ -129,7 +129,7 @@ class ClusterRaw:
 
     def records(self, topic: str) -> list[Record]:
         """Every record of a topic, all partitions at once."""
-        return patiently(lambda: self._read(topic))
+        return self._patiently(lambda: self._read(topic))
 
     def uncommitted(self, group: str, topics: Sequence[str]) -> int:
         """Records that a group has not acknowledged, by two requests."""
@@ -137,7 +137,17 @@ class ClusterRaw:
 
     def behind(self, group: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:
         """Records that a group has not acknowledged, by partition."""
-        return patiently(lambda: self._behind(group, self._parts(topics)))
+        return self._patiently(lambda: self._behind(group, self._parts(topics)))
+
+    def acknowledged(self, group: str, topics: Sequence[str]) -> int:
+        """Records that a group has acknowledged."""
+
+        def ask() -> int:
+            wanted = [ConsumerGroupTopicPartitions(group, self._parts(topics))]
+            told = self._admin.list_consumer_group_offsets(wanted, request_timeout=ANSWER_S)[group]
+            return sum(max(part.offset, 0) for part in told.result(ANSWER_S).topic_partitions)
+
+        return self._patiently(ask)
 
     def owners(self, group: str) -> dict[tuple[str, int], str]:
         """Who reads each partition of a group, by its client's name."""
@@ -151,7 +161,7 @@ class ClusterRaw:
                 for part in member.assignment.topic_partitions
             }
 
-        return patiently(ask)
+        return self._patiently(ask)
 
     def rows(self, row_type: type[R], **prefix: Any) -> list[R]:
         """Every row of a table's partition; of the whole table where no partition is named."""
@@ -180,6 +190,18 @@ class ClusterRaw:
         """Give the connections back."""
         if self._cluster is not None:
             self._cluster.shutdown()
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask Kafka until it answers; a client that has seen a broker die is refused by the next one for ever."""
+
+        def asked() -> T:
+            try:
+                return ask()
+            except (KafkaException, TimeoutError):
+                self._admin = AdminClient(self._bootstrap)
+                raise
+
+        return patiently(asked)
 
     def _parts(self, topics: Sequence[str]) -> list[TopicPartition]:
         for topic in topics:
@@ -262,7 +284,7 @@ def _cluster(settings: ClusterSettings) -> Cluster:
 
 def patiently(ask: Callable[[], T]) -> T:
     """Ask until there is an answer; AssertionError when an engine stays away."""
-    deadline = time.monotonic() + 2 * WAIT_S
+    deadline = time.monotonic() + WAIT_S
     while True:
         try:
             return ask()

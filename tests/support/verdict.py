@@ -46,6 +46,13 @@ PATH: dict[str, type[Event]] = {
     "alert.deliveries.v1": AlertDelivery,
 }
 """Topics of a study's way and what they hold."""
+HOPS = (
+    ("instance.received.v1", "instance.deidentified.v1"),
+    ("inference.completed.v1", "findings.v1"),
+    ("findings.v1", "risk.scored.v1"),
+    ("risk.scored.v1", "alerts.v1"),
+)
+"""Topics of which the second holds what events of the first caused, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def judge(evidence: Evidence) -> list[str]:
             *overlays(evidence),
             *alerts(evidence),
             *refused(evidence),
+            *disordered(evidence),
         }
     )
 
@@ -287,6 +295,27 @@ def alerts(evidence: Evidence) -> Iterator[str]:
         )
         if row is None or row.status != "delivered":
             yield f"{event.envelope.site}/{event.envelope.study}: no row says that its alert was delivered"
+
+
+def disordered(evidence: Evidence) -> Iterator[str]:
+    """Order per study is kept: what events caused comes in their order, and revisions rise; repetitions come later and count not."""
+    for before, after in HOPS:
+        places = {event.envelope.event_id: place for place, event in enumerate(evidence.log[before])}
+        last: dict[tuple[str, str], int] = {}
+        for event in evidence.log[after]:
+            study = (event.envelope.site, event.envelope.study)
+            place = places.get(event.envelope.causation_id)
+            if place is None:
+                yield f"{'/'.join(study)}: {after} holds what nothing in {before} caused"
+            elif place < last.get(study, place):
+                yield f"{'/'.join(study)}: {after} is not in the order of {before}"
+            last[study] = max(place or 0, last.get(study, 0))
+    revisions: dict[tuple[str, str], int] = {}
+    for state in evidence.of("study.state.v1", StudyState):
+        study = (state.envelope.site, state.envelope.study)
+        if state.revision < revisions.get(study, 0):
+            yield f"{'/'.join(study)}: revision {state.revision} after {revisions[study]}"
+        revisions[study] = max(state.revision, revisions.get(study, 0))
 
 
 def refused(evidence: Evidence) -> Iterator[str]:
