@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
@@ -41,6 +40,10 @@ class Engines:
         """Process id of a server."""
         return self.servers.running.processes[name].pid
 
+    def buckets(self) -> list[Path]:
+        """Folders in which the object store keeps this system's buckets."""
+        return sorted(self.servers.place.data("objects").glob(f"{self.settings.s3.bucket_prefix}*"))
+
     def kill(self, name: str) -> None:
         """End a server as a power cut would."""
         self.servers.running.kill(name)
@@ -48,10 +51,6 @@ class Engines:
     def start(self, name: str) -> None:
         """Bring a server back, and wait until it answers."""
         self.servers.running.start([name])
-
-    def hold(self, name: str) -> None:
-        """Stop a server where it stands."""
-        os.kill(self.pid(name), signal.SIGSTOP)
 
 
 def engines(profile: str, servers: SharedServers) -> Engines | None:

@@ -50,7 +50,7 @@ def scale_and_freeze(system: System, step: str) -> Kill:
 
     The zombie goes on with what it had in hand when others have long done it.
     """
-    raw, reads = _raw(system), topics_read()[step]
+    raw, reads = system.cluster, topics_read()[step]
     _scale(system, step, MOST_WORKERS)
     victim = f"{step}-{MOST_WORKERS}"
     wait_until(lambda: len(set(raw.owners(step).values())) == MOST_WORKERS, "every worker has partitions")
@@ -107,15 +107,10 @@ def _in_flight(system: System) -> int:
 
 def _committed(system: System) -> int:
     """Records that the last consumers of the way have acknowledged: what they can only do with every engine there."""
-    raw = _raw(system)
+    raw = system.cluster
     return raw.acknowledged("tables", topics_read()["tables"])
 
 
 def _engines(system: System) -> Engines:
     assert system.engines is not None
     return system.engines
-
-
-def _raw(system: System) -> ClusterRaw:
-    assert isinstance(system.raw, ClusterRaw)
-    return system.raw

@@ -61,11 +61,15 @@ class System:
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _supervisors: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    @cached_property
+    @property
     def raw(self) -> Raw:
         """Reads the log and the tables."""
-        if self.engines is None:
-            return EmbeddedRaw(self.connections)
+        return EmbeddedRaw(self.connections) if self.engines is None else self.cluster
+
+    @cached_property
+    def cluster(self) -> ClusterRaw:
+        """Reads the real servers."""
+        assert self.engines is not None
         return ClusterRaw(self.engines.settings)
 
     # --- addresses and credentials
