@@ -23,6 +23,7 @@ from schemas.rows import ReviewOutcomeRow, ReviewRow, StudyRow
 from sinks.catalogue import channels, destinations
 from stream_processors import catalogue
 from tests.support.cluster import EMBEDDED, PROFILES, engines
+from tests.support.damage import inject
 from tests.support.kills import RANDOM, Kill, Killer, Target, kill_server, kill_stub
 from tests.support.outages import ZOMBIE, engine_kills, scale_and_freeze
 from tests.support.readers import come_to_rest, topics_read
@@ -260,6 +261,14 @@ def test_a_killed_model_process_makes_nothing_undetermined(outcome: Outcome) -> 
     assert statuses == {"analysed", "not-analysed"}
     backends = {event.backend for event in outcome.evidence.of("inference.completed.v1", InferenceCompleted)}
     assert backends == ({"triton"} if outcome.system.plan.triton else {"onnxruntime-in-process"})
+
+
+def test_reconcile_finds_each_damage_that_is_done_to_what_is_left(outcome: Outcome) -> None:
+    done = inject(outcome.system, outcome.ledger)
+    today = datetime.now(UTC).date()
+    days = [(today - timedelta(days=back)).isoformat() for back in range(2)]
+    report = reconcile(outcome.system.connections, SITES, Extent(days, grace_s=0))
+    assert {(each.kind, each.what, each.site, each.study) for each in report.problems} == done
 
 
 @pytest.mark.parametrize("profile", PROFILES)
