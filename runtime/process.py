@@ -69,7 +69,7 @@ def _guarded(component: str, main: Main) -> int:
         faults.configure(settings.data / "faults", component)
         connections = _connected(settings, component, log)
         try:
-            connections.presence.open()
+            connections.presence.open(settings.health.host, settings.health.port)
             log.info("started", pid=os.getpid(), address=connections.presence.url)
             code = asyncio.run(_until_stopped(connections, main))
         finally:
