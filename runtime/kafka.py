@@ -161,18 +161,22 @@ class KafkaLog:
         return self._asked(lambda admin: _committed(admin, wanted))
 
     def _asked(self, question: Callable[[AdminClient], T]) -> T:
-        """Ask by a client that is younger than the last outage.
+        """Ask, if need be once more by a new client.
 
         One that has seen a broker before it was started anew goes on with the leader's old epoch and the group's old coordinator,
-        and is refused for ever.
+        and is refused for ever. One that has had no answer yet knows nothing that could be old.
         """
-        admin = self._admin
         try:
-            answer = asked(lambda: question(admin))
+            return self._answer(question)
         except OutageError:
-            if self._has_answered:
-                self._admin, self._has_answered = AdminClient(self._client), False
-            raise
+            if not self._has_answered:
+                raise
+        self._admin, self._has_answered = AdminClient(self._client), False
+        return self._answer(question)
+
+    def _answer(self, question: Callable[[AdminClient], T]) -> T:
+        admin = self._admin
+        answer = asked(lambda: question(admin))
         self._has_answered = True
         return answer
 

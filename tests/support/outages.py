@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from cli.components import SERVER
 from cli.plan import write_plan
 from deploy.local.servers import NAMES
 from runtime.ports import Partition
@@ -42,7 +43,7 @@ def _kill_engine(system: System, name: str) -> Kill:
     engines.start(name)
     before = _committed(system)
     wait_until(lambda: _committed(system) > before, f"work goes on after {name}", seconds=KILL_S)
-    return Kill(name, RANDOM, gone, in_flight)
+    return Kill(f"{SERVER}{name}", RANDOM, gone, in_flight)
 
 
 def scale_and_freeze(system: System, step: str) -> Kill:

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from cli.components import consumers
+from cli.components import SERVER, consumers
 from cli.reconcile import Extent, reconcile
 from deploy.local.servers import NAMES
 from portal_api.storage.commands import publish_review
@@ -194,7 +194,7 @@ def test_every_process_was_killed_once_at_each_point_and_every_engine_and_proces
     if outcome.system.plan.triton:
         planned |= {("triton-stub", RANDOM), ("triton", RANDOM)}
     if outcome.system.engines:
-        planned |= {(SCALED, ZOMBIE), *((name, RANDOM) for name in NAMES)}
+        planned |= {(SCALED, ZOMBIE), *((f"{SERVER}{name}", RANDOM) for name in NAMES)}
     done = [(kill.component, kill.moment) for kill in outcome.killer.kills]
     assert set(done) == planned
     assert len(done) == len(planned)

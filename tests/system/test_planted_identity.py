@@ -45,6 +45,8 @@ from tests.support.processes import wait_until
 from tests.support.servers import SharedServers
 from tests.support.system import System, system
 
+pytestmark = pytest.mark.timeout(1800)
+"""seconds: a machine that does ten other things takes ten times as long."""
 SITES = ("north", "south")
 PORTAL_SITE, FOLDER_SITE = SITES
 RUN_STEP = (
