@@ -32,6 +32,7 @@ from runtime.kafka_consumer import PAUSE_S, KafkaConsumer, received
 from runtime.kafka_errors import asked, decision
 from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Record
 from runtime.settings import KafkaSettings
+from runtime.transport import kafka_client
 from schemas.topics import DEAD_LETTER_RETENTION_HOURS, catalogue
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class KafkaLog:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._client: dict[str, Any] = {"bootstrap.servers": settings.bootstrap, **SILENT}
+        self._client: dict[str, Any] = {**kafka_client(settings), **SILENT}
         self._admin = AdminClient(self._client)
         self._reading = threading.Lock()
         self._reader: Consumer | None = None
