@@ -99,6 +99,18 @@ def test_a_second_process_with_one_member_id_does_not_start(kafka: Rig) -> None:
     assert first.poll() is None
 
 
+def test_two_stock_workers_of_one_member_id_evict_each_other_and_look_well(kafka: Rig) -> None:
+    workers = [kafka.start_stock("static"), kafka.start_stock("static")]
+    came: set[str] = set()
+
+    def evicted() -> bool:
+        came.update(kafka.member_ids())
+        return len(came) > len(workers)
+
+    kafka.until(evicted)
+    assert [worker.poll() for worker in workers] == [None, None]
+
+
 def test_a_worker_asked_to_end_leaves_where_a_stock_static_member_stays(kafka: Rig) -> None:
     stock = kafka.start_stock("static")
     kafka.until(lambda: kafka.members() == 1)

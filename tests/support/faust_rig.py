@@ -167,8 +167,13 @@ class Rig:
 
     def members(self) -> int:
         """Members that the broker counts in the group."""
+        return len(self.member_ids())
+
+    def member_ids(self) -> set[str]:
+        """Ids that the broker has given them: a member that was evicted and comes back has a new one."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        return len(admin.describe_consumer_groups([self.name])[self.name].result(20).members)
+        found = admin.describe_consumer_groups([self.name])[self.name].result(20)
+        return {each.member_id for each in found.members}
 
     @property
     def bootstrap(self) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import faust
 import pytest
 from yarl import URL
 
@@ -38,6 +39,10 @@ async def test_a_new_partition_has_a_reader_within_seconds(made: Connections) ->
     """Five minutes by default, in which its records lie unread (and a topic that appears late is not noticed)."""
     found = configuration(made, [URL("aiokafka://127.0.0.1:1")])
     assert found["consumer_metadata_max_age_ms"] <= 5_000
+
+
+def test_the_stock_engine_looks_for_new_partitions_every_five_minutes() -> None:
+    assert faust.App("stock").conf.consumer_metadata_max_age_ms == 300_000
 
 
 async def test_nothing_that_loses_events_is_switched_on(made: Connections) -> None:
