@@ -68,6 +68,8 @@ def main() -> int:
     load = os.getloadavg()[1]
     with tempfile.TemporaryDirectory() as folder:
         hops = hop.measure(Path(folder))
+    sys.stdout.write(hop.section(hops))
+    sys.stdout.flush()
     pager = Pager()
     with running(pager.address, "cluster") as system:
         xray = alert_latency.measure(system, pager)

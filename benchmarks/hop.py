@@ -1,7 +1,7 @@
 """One hop of the log: our binding of Faust, Faust's stock idiom, and a bare confluent-kafka loop, on one Kafka.
 
 A backlog is waiting when a worker starts. The rate is taken between its first and its last output, by the records' own times.
-Processor time is that of the worker's process up to its last output, less that of a worker with one record in the backlog.
+Processor time is that of the worker's process from the first output seen to the last.
 Ways alternate, and medians are compared.
 """
 
@@ -39,7 +39,7 @@ from schemas.events import InstanceReceived
 from schemas.identifiers import PseudonymKey
 from schemas.topics import dead_letter_topic
 
-RECORDS = 20_000
+RECORDS = 10_000
 """Records in a backlog."""
 STUDIES = 500
 """Keys among them."""
@@ -125,7 +125,7 @@ def cpu_s(worker: subprocess.Popen[bytes]) -> float:
 
 
 def run_of(connections: Connections, folder: Path, way: str, count: int) -> tuple[float, float]:
-    """Let a worker of its own group work off a backlog; records per second, and processor seconds."""
+    """Let a worker of its own group work off a backlog; records per second, and processor seconds per record."""
     name = f"hop-{uuid.uuid4().hex[:8]}"
     source = f"{name}.in.v1"
     wanted = {source: PARTITIONS, dead_letter_topic(name): 1}
@@ -144,11 +144,14 @@ def run_of(connections: Connections, folder: Path, way: str, count: int) -> tupl
         worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + PATIENCE_S
-        while written(connections, before) < count:
+        begun, at = 0, 0.0
+        while (done := written(connections, before)) < count:
+            if done and not begun:
+                begun, at = done, cpu_s(worker)
             if worker.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{way} did not finish: {(folder / 'worker.log').read_text()[-2000:]}")
             time.sleep(LOOK_S)
-        spent = cpu_s(worker)
+        spent = (cpu_s(worker) - at) / max(count - begun, 1)
     finally:
         worker.kill()
         worker.wait()
@@ -178,12 +181,11 @@ def measure(folder: Path) -> list[Hop]:
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     costs: dict[str, list[float]] = {way: [] for way in WAYS}
     with installation(folder) as connections:
-        idle = {way: run_of(connections, folder, way, 1)[1] for way in WAYS}
         for _ in range(ROUNDS):
             for way in WAYS:
                 rate, spent = run_of(connections, folder, way, RECORDS)
                 rates[way].append(rate)
-                costs[way].append((spent - idle[way]) / RECORDS * 1e6)
+                costs[way].append(spent * 1e6)
     return [Hop(way, statistics.median(rates[way]), statistics.median(costs[way])) for way in WAYS]
 
 

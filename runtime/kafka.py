@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 ANSWER_S = 10.0
 """Seconds for one question about topics or offsets."""
+LEADERS_S = 60.0
+"""Seconds in which new topics must have leaders: a broker on a busy machine takes half a second for each."""
 CONFIRM_MS = 30_000
 """Milliseconds in which a record must be confirmed: a broker that is killed and started again is back after 12 to 16 s."""
 FRAME_BYTES = 65_536
@@ -91,7 +93,7 @@ class KafkaLog:
         wanted = [NewTopic(name, count, copies, config=self._kept(name)) for name, count in missing.items()]
         for future in self._admin.create_topics(wanted, operation_timeout=ANSWER_S).values():
             _made(future)
-        deadline = time.monotonic() + ANSWER_S
+        deadline = time.monotonic() + LEADERS_S
         for name in missing:
             while not self._is_led(name):
                 if time.monotonic() > deadline:
