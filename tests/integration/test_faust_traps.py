@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from runtime.process import STOPPED
-from tests.support.faust_rig import Rig, rig
+from tests.support.faust_rig import PATIENCE_S, Rig, rig
 from tests.support.faust_worker import SINK
 from tests.support.servers import SharedServers
 
@@ -107,7 +107,7 @@ def test_two_stock_workers_of_one_member_id_evict_each_other_and_look_well(kafka
         came.update(kafka.member_ids())
         return len(came) > len(workers)
 
-    kafka.until(evicted)
+    kafka.until(evicted, patience_s=3 * PATIENCE_S)
     assert [worker.poll() for worker in workers] == [None, None]
 
 
