@@ -46,7 +46,7 @@ STUDIES = 500
 PARTITIONS = 6
 """As the product's topics have."""
 ROUNDS = 3
-PATIENCE_S = 600.0
+PATIENCE_S = 900.0
 """Seconds for one backlog, on a machine that others use as well."""
 LOOK_S = 0.02
 """Seconds between two looks at a worker's progress."""

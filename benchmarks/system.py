@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cli import launch, runs
-from cli.components import Plan, consumers
+from cli.components import Plan, consumers, reads
 from cli.status import lag_of
 from deploy.local.resolve import resolve
 from deploy.local.servers import NAMES
@@ -38,7 +38,7 @@ class System:
     def wait_idle(self) -> None:
         """Wait until no process has anything left to read."""
         deadline = time.monotonic() + IDLE_TIMEOUT_S
-        while any(lag_of(self.connections.log, name) for name in consumers()):
+        while any(lag_of(self.connections.log, name, reads(name)) for name in consumers()):
             if time.monotonic() > deadline:
                 raise RuntimeError("the system did not become idle")
             time.sleep(0.2)
