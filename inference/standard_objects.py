@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -55,6 +56,9 @@ OTHER_PROCEDURE = Code("other-imaging", PRIVATE_SCHEME, "Imaging procedure")
 """Modalities that CID 100 has no code for."""
 LAYER = "AI"
 """Graphic layer of the presentation states."""
+
+Group = sr.PlanarROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations
+"""Measurement group of one finding: with a place (TID 1410) or without (TID 1501)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +119,7 @@ def reported_code(finding: Finding) -> Code:
     return Code(finding.finding, PRIVATE_SCHEME, finding.code_meaning)
 
 
-def documents(
-    result: Findings, images: Sequence[SourceImage], predecessor: str = ""
-) -> tuple[Document, ...]:
+def documents(result: Findings, images: Sequence[SourceImage], predecessor: str = "") -> tuple[Document, ...]:
     """Make every document of a result.
 
     Parameters
@@ -140,9 +142,7 @@ def documents(
         shown = [each for each in here if each.finding in image.masks and image.masks[each.finding].any()]
         boxed = [each for each in here if each.box is not None]
         if shown:
-            made.append(
-                _finished(segmentation(result, image, shown), result, SEG, image.instance, [image])
-            )
+            made.append(_finished(segmentation(result, image, shown), result, SEG, image.instance, [image]))
         if boxed:
             made.append(_finished(presentation(result, image, boxed), result, PR, image.instance, [image]))
     return tuple(made)
@@ -191,8 +191,8 @@ def report(result: Findings, images: Sequence[SourceImage], predecessor: str = "
     return made
 
 
-def _group(result: Findings, finding: Finding, image: SourceImage) -> Dataset:
-    told = {
+def _group(result: Findings, finding: Finding, image: SourceImage) -> Group:
+    told: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(*_tracking(result, finding)),
         "finding_type": reported_code(finding),
         "algorithm_id": sr.AlgorithmIdentification(
@@ -277,6 +277,8 @@ def segmentation(result: Findings, image: SourceImage, shown: Sequence[Finding])
         series_description=_description(result),
         **_equipment(result),
     )
+    if "ImageOrientationPatient" not in image.header:
+        made.PatientOrientation = image.header.get("PatientOrientation", "")  # type 2C where no plane says it
     return made
 
 
@@ -289,7 +291,9 @@ def presentation(result: Findings, image: SourceImage, boxed: Sequence[Finding])
             continue
         tracking_uid, tracking_id = _tracking(result, finding)
         units = pr.AnnotationUnitsValues.PIXEL
-        outline = _outline(finding.box) + 1  # here the upper left corner of the image is (1, 1) (PS3.3 §C.10.5.1.2)
+        outline = (
+            _outline(finding.box) + 1
+        )  # here the upper left corner of the image is (1, 1) (PS3.3 §C.10.5.1.2)
         objects.append(
             pr.GraphicObject(
                 pr.GraphicTypeValues.POLYLINE,
@@ -317,6 +321,10 @@ def presentation(result: Findings, image: SourceImage, boxed: Sequence[Finding])
         series_description=_description(result),
         **_equipment(result),
     )
+    if "Laterality" not in made:
+        made.Laterality = image.header.get(
+            "Laterality", ""
+        )  # type 2C of paired body parts; empty says unknown
     return made
 
 
@@ -333,7 +341,7 @@ def _parameters(result: Findings) -> dict[str, str]:
     return {"weights": f"sha256:{result.model_digest}", "calibration": result.calibration_version}
 
 
-def _equipment(result: Findings) -> dict[str, str]:
+def _equipment(result: Findings) -> dict[str, Any]:
     return {
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": result.model,
@@ -398,7 +406,9 @@ def _settle_uids(
         value = str(element.value)
         if value in known or UID(value).is_private is False:
             continue
-        element.value = settled.setdefault(value, uid_of("made", result.result_id, kind, instance, str(len(settled))))
+        element.value = settled.setdefault(
+            value, uid_of("made", result.result_id, kind, instance, str(len(settled)))
+        )
 
 
 def _elements(data_set: Dataset) -> Iterator[pydicom.DataElement]:
