@@ -11,9 +11,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 import highdicom as hd
@@ -24,8 +25,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import UID
 
+from inference.settling import settle, uids
 from schemas.events import Box, Finding, Findings
 from schemas.identifiers import deterministic_uuid
 
@@ -41,8 +42,6 @@ DEMONSTRATION = "DEMONSTRATION, " + NOT_DIAGNOSTIC
 """The same of models without clinical standing."""
 SERIES_NUMBERS = {SR: 9901, SEG: 9902, PR: 9903}
 """Above what scanners count to, so that results stand last in a viewer's list."""
-NO_DATE, NO_TIME = "19000101", "000000"
-"""Content date and time of a study that names none: the attributes may not be empty (PS3.3 §C.17.2)."""
 OPERATING_POINT = Code("operating-point", PRIVATE_SCHEME, "Operating point")
 """Probability from which the finding counts as present."""
 PROCEDURES = {
@@ -365,57 +364,15 @@ def _instance_uid(result_id: str, kind: str, instance: str) -> str:
 def _finished(
     made: Dataset, result: Findings, kind: str, instance: str, images: Sequence[SourceImage]
 ) -> Document:
-    """File whose bytes follow from the result: dates of the study, and UIDs of our own where the library drew some."""
-    header = images[0].header
-    date = str(header.get("StudyDate") or NO_DATE)
-    for element in list(_elements(made)):
-        if element.VR == "DT":
-            element.value = ""
-    for name in ("Content", "PresentationCreation"):
-        if f"{name}Date" in made:
-            setattr(made, f"{name}Date", date)
-            setattr(made, f"{name}Time", str(header.get("StudyTime") or NO_TIME))
-    for name in ("InstanceCreationDate", "InstanceCreationTime", "TimezoneOffsetFromUTC"):
-        if name in made:
-            delattr(made, name)
-    _settle_uids(made, result, kind, instance, images)
-    made.PatientIdentityRemoved = "YES"
-    for name in ("DeidentificationMethod", "DeidentificationMethodCodeSequence"):
-        if name in header:
-            setattr(made, name, header[name].value)
-    made.LongitudinalTemporalInformationModified = "MODIFIED"
-    written = BytesIO()
-    pydicom.dcmwrite(written, made, enforce_file_format=True)
-    return Document(kind, instance, str(made.SOPClassUID), written.getvalue())
-
-
-def _settle_uids(
-    made: Dataset, result: Findings, kind: str, instance: str, images: Sequence[SourceImage]
-) -> None:
-    """Replace each UID that the library made up, in the order of their first use."""
-    known = {str(each.value) for image in images for each in _elements(image.header) if each.VR == "UI"}
+    """File whose bytes follow from the result."""
+    known = {uid for image in images for uid in uids(image.header)}
     known |= {str(made.SOPInstanceUID), str(made.SeriesInstanceUID)}
     known |= {_tracking(result, finding)[0] for finding in result.findings}
     known.add(uid_of("device", result.model, result.model_digest))
     for earlier in made.get("PredecessorDocumentsSequence", ()):
-        known |= {str(each.value) for each in _elements(earlier) if each.VR == "UI"}
-    settled: dict[str, str] = {}
-    for element in _elements(made):
-        if element.VR != "UI" or element.value is None or element.VM != 1:
-            continue
-        value = str(element.value)
-        if value in known or UID(value).is_private is False:
-            continue
-        element.value = settled.setdefault(
-            value, uid_of("made", result.result_id, kind, instance, str(len(settled)))
-        )
-
-
-def _elements(data_set: Dataset) -> Iterator[pydicom.DataElement]:
-    """Every element at every depth, in order."""
-    for element in data_set:
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from _elements(item)
-        else:
-            yield element
+        known |= uids(earlier)
+    drawn = (uid_of("drawn", result.result_id, kind, instance, str(number)) for number in count())
+    settle(made, images[0].header, known, drawn)
+    written = BytesIO()
+    pydicom.dcmwrite(written, made, enforce_file_format=True)
+    return Document(kind, instance, str(made.SOPClassUID), written.getvalue())

@@ -18,11 +18,11 @@ from zlib import error as InflateError  # noqa: N812 - a class
 
 import httpx
 import pydicom
-from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 
+from inference.settling import REGISTERED, elements, uids
 from runtime.audit import COMPONENT_ROLE
 from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
@@ -49,8 +49,6 @@ HEADER_BYTES = 1024 * 1024
 """Bytes of a raw file read first; a header that is longer is read whole."""
 PAGE = 1000
 """Rows per read of a study's raw objects."""
-REGISTERED = "1.2.840.10008."
-"""Root of the UIDs that PS3.6 registers: classes and syntaxes, which name nobody."""
 OURS, PSEUDONYM = 5, 8
 """UUID versions inside our `2.25.` UIDs: made from a result's id, and made from an original UID under a key."""
 REMOVED = (
@@ -108,7 +106,7 @@ def restored(
     document = pydicom.dcmread(io.BytesIO(data))
     known = {str(document.StudyInstanceUID): identity.study_instance_uid, **originals}
     made = datetime.fromtimestamp(made_at / MICROSECONDS, UTC)
-    for element in list(_elements(document)):
+    for element in list(elements(document)):
         if element.VR == "UI" and element.value:
             element.value = _outside(str(element.value), known, own)
         elif element.VR in {"DA", "TM", "DT"} and element.value:
@@ -156,10 +154,7 @@ def original_uids(header: bytes, pseudonyms: Pseudonyms) -> dict[str, str]:
         It ends inside its header, or is none.
     """
     data_set = read_partial(io.BytesIO(header), stop_when=_at_pixels)
-    values = {
-        str(each.value) for each in _elements(data_set) if each.VR == "UI" and each.value and each.VM == 1
-    }
-    return {pseudonyms.uid(value): value for value in values if not value.startswith(REGISTERED)}
+    return {pseudonyms.uid(value): value for value in uids(data_set)}
 
 
 def multipart(files: list[bytes]) -> tuple[str, bytes]:
@@ -275,16 +270,6 @@ def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
     """Whether the pixels begin here; everything that names something comes before."""
     del vr, length
     return int(tag) >= 0x7FE00008
-
-
-def _elements(data_set: Dataset) -> Iterator[pydicom.DataElement]:
-    """Every element at every depth."""
-    for element in data_set:
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from _elements(item)
-        else:
-            yield element
 
 
 def open_sink(connections: Connections) -> ArchiveSink:
