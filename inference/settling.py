@@ -13,6 +13,17 @@ REGISTERED = "1.2.840.10008."
 NO_DATE, NO_TIME = "19000101", "000000"
 """Content date and time of a study that names none: the attributes may not be empty (PS3.3 §C.17.2)."""
 
+CLINICAL_TRIAL = 0x0012
+"""Group of the clinical trial modules (PS3.3 §C.7.1.3), and of the marks of de-identification."""
+DEIDENTIFIED = frozenset(
+    {"PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"}
+)
+SPECIMEN = (0x00400512, 0x00400620)
+"""First and last tag of the specimen module (PS3.3 §C.7.6.22)."""
+DIAGNOSES = frozenset(
+    {"AdmittingDiagnosesDescription", "AdmittingDiagnosesCodeSequence", "ReferencedStudySequence"}
+)
+
 
 def elements(data_set: Dataset) -> Iterator[DataElement]:
     """Every element but sequences, at every depth, in order."""
@@ -30,6 +41,20 @@ def uids(data_set: Dataset) -> set[str]:
         str(each.value) for each in elements(data_set) if each.VR == "UI" and each.value and each.VM == 1
     }
     return {uid for uid in found if not uid.startswith(REGISTERED)}
+
+
+def lean(header: Dataset) -> Dataset:
+    """Copy of an image's header without what says nothing of a finding and is often half there: trials, specimens, diagnoses.
+
+    A document repeats what its source says of patient and study, and would repeat its faults as well.
+    """
+    kept = Dataset()
+    for element in header:
+        tag = int(element.tag)
+        is_trial = tag >> 16 == CLINICAL_TRIAL and element.keyword not in DEIDENTIFIED
+        if not (is_trial or SPECIMEN[0] <= tag <= SPECIMEN[1] or element.keyword in DIAGNOSES):
+            kept.add(element)
+    return kept
 
 
 def settle(made: Dataset, header: Dataset, known: AbstractSet[str], drawn: Iterator[str]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import count
 from typing import Any
@@ -26,7 +26,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from inference.settling import settle, uids
+from inference.settling import lean, settle, uids
 from schemas.events import Box, Finding, Findings
 from schemas.identifiers import deterministic_uuid
 
@@ -135,6 +135,7 @@ def documents(result: Findings, images: Sequence[SourceImage], predecessor: str 
     ValueError, AttributeError
         A header lacks what its kind of image must have.
     """
+    images = [replace(image, header=lean(image.header)) for image in images]
     made = [_finished(report(result, images, predecessor), result, SR, "", images)]
     for image in images:
         here = [each for each in result.findings if each.instance == image.instance and image.is_flat]

@@ -1,4 +1,4 @@
-"""The rules as a Markdown table: `python -m stream_processors.risk.table` prints the one of `docs/risk.md`; a test holds it equal."""
+"""The rules as Markdown, as `docs/risk.md` shows them: `python -m stream_processors.risk.table`; a test holds the page to it."""
 
 from __future__ import annotations
 

@@ -194,6 +194,20 @@ def test_a_place_on_one_frame_of_many_is_not_told_as_if_there_was_one() -> None:
     )
 
 
+def test_faults_of_the_source_that_say_nothing_of_a_finding_are_not_repeated() -> None:
+    odd = source(results.chest_xray(), 1, "pneumothorax")
+    odd.header.ClinicalTrialProtocolEthicsCommitteeName = ""
+    odd.header.ContainerIdentifier = "1"
+    odd.header.AdmittingDiagnosesCodeSequence = [Dataset()]
+    for document in made(RESULT, (odd,)).values():
+        keywords = {each.keyword for each in document}
+        assert keywords & {
+            "ClinicalTrialProtocolEthicsCommitteeName", "ContainerIdentifier", "AdmittingDiagnosesCodeSequence",
+        } == set()  # fmt: skip
+        assert document.PatientIdentityRemoved == "YES"
+    assert "ContainerIdentifier" in odd.header
+
+
 def test_each_image_has_its_own_segmentation_and_one_report_speaks_of_all() -> None:
     slices = [source(raw, number, "hemorrhage") for number, raw in enumerate(results.ct_slices(), start=1)]
     told = results.result(

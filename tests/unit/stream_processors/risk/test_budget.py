@@ -28,7 +28,7 @@ def test_the_lower_bound_is_wilson_s(right: int, judged: int, bound: float) -> N
 
 
 @pytest.mark.parametrize(
-    ("right", "judged", "proposed"), [(0, 19, False), (0, 20, True), (8, 20, True), (9, 20, False)]
+    ("right", "judged", "proposed"), [(0, 19, False), (0, 20, True), (7, 20, True), (8, 20, False)]
 )
 def test_a_rule_is_proposed_for_the_worklist_only_once_enough_was_judged(
     right: int, judged: int, proposed: bool
