@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 PREPARE := sh deploy/local/prepare.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check bench test-training test-containers lock clean browser tools validators
+.PHONY: help setup demo up down test check bench test-training test-containers lock clean browser tools
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -37,7 +37,7 @@ up: setup tools ## Kafka, registry, Cassandra, S3 and Triton on this machine, an
 down: ## stop everything that this checkout started
 	@if [ -x $(BIN)/radstream ]; then $(BIN)/radstream down $(ARGS) && $(BIN)/python -m deploy.local down; else echo "Nothing was started from here."; fi
 
-test: $(VENV)/.tests $(TRITON)/.ready browser tools validators ## every test
+test: $(VENV)/.tests $(TRITON)/.ready browser tools ## every test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 check: $(VENV)/.tests ## ruff, mypy and the import contracts
@@ -99,9 +99,7 @@ $(TRAINING)/.ready: requirements/training.txt | $(VENV)/.installer
 browser: $(VENV)/.tests
 	@$(PREPARE) browser $(BIN)/python
 	@$(PREPARE) curl
+	@$(PREPARE) dicom
 
 tools:
 	@$(PREPARE) servers
-
-validators:
-	@$(PREPARE) dicom
