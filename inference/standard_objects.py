@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,9 @@ from pydicom.sr.coding import Code
 from inference.settling import lean, settle, uids
 from schemas.events import Box, Finding, Findings
 from schemas.identifiers import deterministic_uuid
+
+logging.getLogger("highdicom").setLevel(logging.CRITICAL)
+"""It tells of every attribute that it copies."""
 
 SR, SEG, PR = "sr", "seg", "pr"
 """Kinds of documents: Comprehensive 3D SR, Segmentation, Grayscale Softcopy Presentation State."""
