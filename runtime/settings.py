@@ -107,6 +107,10 @@ class SiteSettings(_Section):
     """Assigning authority of the site's ids (Issuer of Patient ID)."""
     webhook_url: str = ""
     webhook_secret: SecretReference | None = None
+    archive_url: str = ""
+    """Root of the DICOMweb service that takes results under their identity (`https://archive/dicom-web`); empty: none does."""
+    archive_token: SecretReference | None = None
+    """Bearer token for it."""
 
 
 class KeySettings(_Section):

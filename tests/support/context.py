@@ -48,6 +48,7 @@ STEP_TABLES: tuple[type[Row], ...] = (
     rows.ReviewRow,
     rows.ReviewOutcomeRow,
     rows.QuarantinedObjectRow,
+    rows.FindingRow,
 )
 """Every table a step reads or writes."""
 
