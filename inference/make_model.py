@@ -24,12 +24,17 @@ def train_to(
     from inference.training.train import train
 
     began = time.process_time()
-    network = train(recipe, cache=cache, backbone=backbone, say=lambda text: print(text, flush=True))
+    network = train(recipe, cache=cache, backbone=backbone, say=_say)
     path = output / f"{recipe.name}.onnx"
     network.write(path)
     pooling = [round(sharp, 7) for sharp in network.pooling()]
     state(recipe, path, pooling, time.process_time() - began)
     return path
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def state(recipe: Recipe, path: Path, pooling: list[float], cpu_seconds: float) -> None:
@@ -52,7 +57,7 @@ def main() -> int:
     parser.add_argument("--backbone", type=Path, help="weights of a torchvision-style backbone to start from")
     given = parser.parse_args()
     made = train_to(all_recipes()[given.name], given.output, cache=given.cache, backbone=given.backbone)
-    print(
+    _say(
         f"wrote {made} and {made.with_suffix('.json').name}; the card: python -m inference.evaluation.card {given.name}"
     )
     return 0

@@ -17,7 +17,7 @@ from inference.spec import ModelSpec
 from schemas.events import InferenceRequested, InferenceSkipped, InstanceReference, StudyInstance, StudyState
 from schemas.rows import StudyAssemblyRow, StudyInstanceRow
 from stream_processors.decisions import entries
-from stream_processors.step import Output, Step, StepContext, To
+from stream_processors.step import GIVEN_UP, Output, Step, StepContext, To
 
 STAT = "inference.requested.stat.v1"
 ROUTINE = "inference.requested.routine.v1"
@@ -97,6 +97,24 @@ def _requested(state: StudyState, request: Request, context: StepContext) -> To:
         instances=tuple(_reference(each) for each in request.instances),
     )
     return To(ROUTINE if state.ordered_priority == "routine" else STAT, event)
+
+
+def give_up(state: StudyState, reason: str, context: StepContext) -> list[InferenceSkipped]:
+    """Say that no one could choose, so that the study ends as "undetermined" and does not stay pending."""
+    return [
+        InferenceSkipped(
+            envelope=context.envelope(state, "InferenceSkipped", str(state.revision), state.status, GIVEN_UP),
+            revision=state.revision,
+            received_at=state.received_at,
+            ordered_priority=state.ordered_priority,
+            reason_code=GIVEN_UP,
+            reason=f"models could not be chosen: {reason}",
+            modality="/".join(state.modalities),
+            body_part=state.body_part,
+            instance_count=state.instance_count,
+            synthetic=False,
+        )
+    ]
 
 
 def _available() -> tuple[ModelSpec, ...]:
@@ -222,4 +240,5 @@ STEP = Step(
     reads=("study.state.v1",),
     emits=(STAT, ROUTINE, REPLAY, "inference.skipped.v1"),
     run=run,
+    give_up=give_up,
 )
