@@ -18,6 +18,8 @@ Contour = tuple[tuple[float, float], ...]
 """Corners (x, y) of a closed line in columns and rows of the original image, edges of pixels, clockwise on the screen."""
 Cells = NDArray[np.bool_]
 
+SHARE_OF_PEAK = 0.5
+"""Share of the peak that bounds a region where no calibration chose another (:attr:`inference.spec.Label.share_of_peak`)."""
 MOST_CORNERS = 64
 """Corners of a contour: enough for any region of a 32 × 32 map that a person would draw."""
 
@@ -109,7 +111,7 @@ def region_box(region: Cells, side: int) -> Box:
     )  # fmt: skip
 
 
-def strongest_box(cells: NDArray[np.floating], side: int, share_of_peak: float = 0.5) -> Box:
+def strongest_box(cells: NDArray[np.floating], side: int, share_of_peak: float = SHARE_OF_PEAK) -> Box:
     """Box, in model pixels, round the connected cells about the strongest one."""
     return region_box(strongest_region(cells, share_of_peak), side)
 
