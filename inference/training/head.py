@@ -272,8 +272,8 @@ def _extent(bleed: Bleed, plane: _Plane, ventricles: Field, sulci: Field, rng: n
     away = np.abs(np.angle(np.exp(1j * (plane.theta - bleed.angle)))) / bleed.spread
     if bleed.kind == "subarachnoid":
         patchy = 0.75 + 0.35 * enlarge(rng.normal(0, 1, (12, 12)).astype(np.float32), plane.rho.shape)
-        near = smoothstep((1.1 - away) / 0.3) * _faded((22 * bleed.size + 6 - abs(plane.z - bleed.z)) / 6)
-        return np.asarray(np.clip(2 * sulci * near * np.clip(patchy, 0, 1), 0, 1), dtype=np.float32)
+        close = smoothstep((1.1 - away) / 0.3) * _faded((22 * bleed.size + 6 - abs(plane.z - bleed.z)) / 6)
+        return np.asarray(np.clip(2 * sulci * close * np.clip(patchy, 0, 1), 0, 1), dtype=np.float32)
     tall = (plane.z - bleed.z) / (46 * bleed.spread)
     power = 2 if bleed.kind == "epidural" else 4
     thick = bleed.size * np.clip(1 - away**power - tall**2, 0, None)

@@ -18,7 +18,8 @@ def maps(row, column):
 
 
 def test_a_map_on_the_finding_is_right_in_every_way():
-    found = regions.compare(*maps(2, 3), 0.5)
+    heat, mask = maps(2, 3)
+    found = regions.compare(heat, mask, 0.5)
 
     assert (found.pointed, found.overlap, found.box_error) == (True, 1.0, 0.0)
 
