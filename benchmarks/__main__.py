@@ -6,7 +6,6 @@ import asyncio
 import os
 import platform
 import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks import alert_latency, deidentification, pixels, stow
@@ -25,6 +24,8 @@ def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str, readi
     )
     alone, burst, model = latency.alone_p50, latency.burst_p50, latency.model_p50
     return f"""# Benchmarks
+
+The same on Kafka, Cassandra and S3, and one hop of Kafka against its limits: [benchmarks-cluster.md](benchmarks-cluster.md).
 
 Made by `make bench`, which runs each measurement beside its limit in one run and overwrites this page. Read the ratios: the
 absolute figures belong to the machine they were taken on ({machine}).
@@ -59,9 +60,9 @@ on one thread.
 def main() -> int:
     """Measure and write the page."""
     pager = Pager()
-    with running(pager.address) as system, tempfile.TemporaryDirectory(dir=".") as folder:
+    with running(pager.address) as system:
         latency = alert_latency.measure(system, pager)
-        rates = stow.measure(system, Path(folder))
+        rates = stow.measure(system)
         backend = system.backend
     cleaning = deidentification.section(deidentification.measure())
     reading = pixels.section(pixels.measure(), asyncio.run(pixels.harmless()))
