@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sys
 from pathlib import Path
 
-from benchmarks import alert_latency, deidentification, stow
+from benchmarks import alert_latency, deidentification, pixels, stow
 from benchmarks.alert_latency import Latency, Pager
 from benchmarks.stow import Rate
 from benchmarks.system import running
@@ -15,7 +16,7 @@ from benchmarks.system import running
 PAGE = Path("docs/benchmarks.md")
 
 
-def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str) -> str:
+def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str, reading: str) -> str:
     """Write the figures down, ratios first."""
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, inference by {backend}"
     ingest = "\n".join(
@@ -52,7 +53,8 @@ on one thread.
 | {alert_latency.AT_ONCE} studies at the same moment | {burst:.3f} | {latency.burst_p95:.3f} | {burst / model:.1f} |
 | the model alone | {model:.3f} | | 1 |
 
-{cleaning}"""
+{cleaning}
+{reading}"""
 
 
 def main() -> int:
@@ -62,7 +64,9 @@ def main() -> int:
         latency = alert_latency.measure(system, pager)
         rates = stow.measure(system)
         backend = system.backend
-    text = page(rates, latency, backend, deidentification.section(deidentification.measure()))
+    cleaning = deidentification.section(deidentification.measure())
+    reading = pixels.section(pixels.measure(), asyncio.run(pixels.harmless()))
+    text = page(rates, latency, backend, cleaning, reading)
     PAGE.write_text(text, "utf-8")
     sys.stdout.write(text)
     return 0

@@ -1,4 +1,4 @@
-"""Talks to tritonserver over gRPC. The only file that knows the client library."""
+"""Talks to tritonserver over gRPC; with shared_memory.py, the only file that knows the client library."""
 
 from __future__ import annotations
 

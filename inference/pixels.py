@@ -119,8 +119,9 @@ def _rescaled(stored: Values, slope: float, intercept: float) -> NDArray[np.int1
         and (stored.dtype.itemsize == 1 or int(stored.max()) < 1 << 14)
         and int(stored.min()) > -(1 << 14)
     ):
-        added = stored.astype(np.int16) + np.int16(intercept)
-        return np.asarray(np.maximum(added, AIR), dtype=np.int16)
+        units = stored.astype(np.int16)
+        units += np.int16(intercept)
+        return np.asarray(np.maximum(units, np.int16(AIR), out=units))
     values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     return np.asarray(np.rint(np.clip(values, AIR, np.iinfo(np.int16).max)), dtype=np.int16)
 
@@ -201,6 +202,8 @@ def _spread(small: Values, top: int, geometry: Geometry) -> Gray:
 def _padded(small: NDArray[Any], geometry: Geometry, value: int | None) -> NDArray[Any]:
     """(1, side, side) with ``value``, or the border's values, around the picture."""
     height, width = small.shape
+    if height == width == geometry.side:
+        return small[None]
     below, right = geometry.side - height - geometry.top, geometry.side - width - geometry.left
     edges = ((geometry.top, below), (geometry.left, right))
     if value is None:

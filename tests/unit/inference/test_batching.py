@@ -179,7 +179,7 @@ async def test_an_image_of_another_shape_fails_alone():
 
 async def test_an_ill_server_is_not_asked_again_for_each_image():
     backend = Recorder(InferenceUnavailableError("away"))
-    batcher = Batcher(backend, max_batch=4)
+    batcher = Batcher(backend, max_batch=4, max_wait_s=5)
 
     calls = (batcher.submit(SPEC, image(i)) for i in range(4))
     answers = await asyncio.gather(*calls, return_exceptions=True)
