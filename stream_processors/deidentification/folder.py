@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from schemas.identifiers import Pseudonyms
-from stream_processors.deidentification.engine import Deidentified, deidentify
+from stream_processors.deidentification.engine import deidentify
+from stream_processors.deidentification.output import Deidentified
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.sealed_file import seal

@@ -9,6 +9,7 @@ from typing import Final
 from stream_processors.deidentification.table import (
     BASIC,
     CLEAN_DESCRIPTORS,
+    CLEAN_PIXELS,
     MODIFIED_DATES,
     OPTION_MEANINGS,
     PATIENT_CHARACTERISTICS,
@@ -60,6 +61,7 @@ class Profile:
     patterns: tuple[tuple[Row, str], ...] = field(init=False, repr=False, compare=False)
     fingerprint: int = field(init=False, repr=False, compare=False)
     """The hash, which is asked for at every item of every sequence."""
+    listed: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", self.options - {BASIC})
@@ -74,6 +76,7 @@ class Profile:
         object.__setattr__(self, "basics", MappingProxyType(basics))
         object.__setattr__(self, "patterns", patterns)
         object.__setattr__(self, "fingerprint", hash(self.options))
+        object.__setattr__(self, "listed", tuple(sorted({BASIC} | self.options - {CLEAN_PIXELS})))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Cross a process boundary; mapping proxies, and thus rows of one's own, cannot."""
@@ -89,8 +92,8 @@ class Profile:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The CID 7050 codes of what is done, for (0012,0064)."""
-        return tuple(sorted({BASIC} | self.options))
+        """The CID 7050 codes of what is done, for (0012,0064); of pixels it is said where it is done."""
+        return self.listed
 
     @property
     def shifts_dates(self) -> bool:

@@ -52,8 +52,8 @@ class Replacing:
     def __post_init__(self) -> None:
         self.days = self.pseudonyms.date_shift_days(self.patient)
         self.by_rule: dict[str, Callable[[int, str, str], str]] = {
-            rules.NEW_UID: lambda _tag, _vr, text: self._uid(text),
-            rules.MAP_UID: lambda tag, _vr, text: self._uid(text) if is_instance_uid(tag, text) else text,
+            rules.NEW_UID: lambda _tag, _vr, text: self.uid(text),
+            rules.MAP_UID: lambda tag, _vr, text: self.uid(text) if is_instance_uid(tag, text) else text,
             rules.SHIFT: lambda _tag, _vr, text: shift_date(text, self.days),
             rules.KEEP: kept,
             rules.AGE: lambda _tag, _vr, text: capped_age(text),
@@ -111,7 +111,8 @@ class Replacing:
     def _harmless(self, text: str, vr: str) -> bool:
         return is_harmless(text, code=vr == "CS") and not self._names(text)
 
-    def _uid(self, uid: str) -> str:
+    def uid(self, uid: str) -> str:
+        """Rename a UID; registered ones stay."""
         if not uid or registered_type(uid):
             return uid
         return self.pseudonyms.uid(uid)

@@ -40,6 +40,9 @@ OPTION_MEANINGS: Final = MappingProxyType(
 )
 """The options that the engine can truly carry out, with their code meanings (PS3.16 CID 7050)."""
 
+MEANINGS: Final = MappingProxyType({**OPTION_MEANINGS, CLEAN_PIXELS: "Clean Pixel Data Option"})
+"""All that an output may say of itself: pixels are not a choice of attributes, but something done to one file."""
+
 CLEANING: Final = (CLEAN_DESCRIPTORS, PATIENT_CHARACTERISTICS, STRUCTURED_CONTENT, CLEAN_GRAPHICS)
 """Options whose C means: read the text, or the items, and keep what is no identity."""
 

@@ -109,7 +109,7 @@ class Walker:
                 if code == END:
                     return begin
                 if code == PIXEL_DATA and not depth:
-                    return self._pixels(encoding, at, begin, length)
+                    return self._pixels(at, begin, length)
                 if code == PRIVATE:
                     at = self._private(entry, encoding, at, length, end, (path, depth), private)
                     continue
@@ -257,16 +257,14 @@ class Walker:
         group, element, length = struct.unpack_from(encoding.endian + "HHI", self.raw, at)
         return group << 16 | element, length
 
-    def _pixels(self, encoding: Encoding, at: int, begin: int, length: int) -> int:
-        """Step over the pixels without a look: by their length, or from fragment to fragment."""
+    def _pixels(self, at: int, begin: int, length: int) -> int:
+        """Step over the pixels without a look; of fragments, the end is found when they are handed on."""
         self.pixels_at, self.pixels_value_at, self.encapsulated = at, begin, length == UNDEFINED
         if length != UNDEFINED:
             if begin + length > self.size:
                 raise RefusedError("truncated")
             return begin + length
-        if len(self.raw) < self.size:
-            raise MoreNeededError(self.size)
-        return self._fragments(encoding, begin)
+        return self.size
 
     def _fragments(self, encoding: Encoding, at: int) -> int:
         while True:
