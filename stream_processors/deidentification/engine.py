@@ -152,6 +152,7 @@ def _judged(file: _File, policy: PixelPolicy) -> Verdict:
             profile=file.profile,
             transfer_syntax_uid=source.transfer_syntax_uid,
             source=source.raw,
+            data_set_at=source.data_set_at,
             size=source.size,
             value_at=walker.pixels_value_at,
             end=file.end,

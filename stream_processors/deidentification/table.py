@@ -38,7 +38,7 @@ OPTION_MEANINGS: Final = MappingProxyType(
         INSTITUTION: "Retain Institution Identity Option",
     }
 )
-"""The options that the engine can truly carry out, with their code meanings (PS3.16 CID 7050)."""
+"""The options that the engine itself carries out, with their code meanings (PS3.16 CID 7050)."""
 
 MEANINGS: Final = MappingProxyType({**OPTION_MEANINGS, CLEAN_PIXELS: "Clean Pixel Data Option"})
 """All that an output may say of itself: pixels are not a choice of attributes, but something done to one file."""
