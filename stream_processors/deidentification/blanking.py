@@ -15,8 +15,8 @@ from stream_processors.deidentification.pictures import Picture, black, pictures
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.regions import Box, outside
 
-LOOKS: Final = 4
-"""times that the frames are looked at; the last has to find nothing."""
+LOOKS: Final = 5
+"""times that the frames are looked at, the first time closely; the last has to find nothing."""
 STILLS: Final = 4
 """frames that are each looked at closely; of a longer run the close look is at what lies over all its frames."""
 
@@ -57,8 +57,8 @@ def blank_all(
     beyond = tuple(outside(declared(dataset), form.rows, form.columns))
     blank(values, (*known, *beyond), fill)
     text: list[Box] = []
-    for _ in range(LOOKS):
-        new = _text(values, form, dataset, detector)
+    for look in range(LOOKS):
+        new = _text(values, form, dataset, detector, close=look == 0)
         if not new:
             return Found(known, beyond, tuple(text)), fill
         blank(values, new, fill)
@@ -95,7 +95,7 @@ def _inside(boxes: tuple[Box, ...], form: Form) -> Iterator[Box]:
             yield cut
 
 
-def _text(values: Stored, form: Form, dataset: Dataset, detector: Detector) -> list[Box]:
+def _text(values: Stored, form: Form, dataset: Dataset, detector: Detector, *, close: bool) -> list[Box]:
     """Look at every frame that differs from all others; closely at a few, or at what lies over all of them."""
     found: set[Box] = set()
     seen: set[bytes] = set()
@@ -104,11 +104,11 @@ def _text(values: Stored, form: Form, dataset: Dataset, detector: Detector) -> l
         if digest not in seen:
             seen.add(digest)
             for picture in pictures(frame, form, dataset):
-                found.update(detector.find(picture, close=len(values) <= STILLS))
+                found.update(detector.find(picture, close=close and len(values) <= STILLS))
     if len(values) > STILLS:
         for way in (np.max, np.min):
             for picture in _over_all(values, form, dataset, way):
-                found.update(detector.find(picture, close=True))
+                found.update(detector.find(picture, close=close))
     return sorted(found)
 
 

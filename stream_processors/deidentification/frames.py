@@ -81,6 +81,7 @@ class Form:
             "bits_allocated": self.allocated,
             "bits_stored": self.stored,
             "pixel_representation": int(self.signed),
+            "pixel_keyword": "PixelData",
             **({"planar_configuration": self.planar} if self.samples > 1 else {}),
         }
 
@@ -170,7 +171,8 @@ def coded(values: Stored, form: Form) -> tuple[bytes, Form]:
 
 def _encapsulated(values: Stored, form: Form) -> bytes:
     options = form.options() | {"number_of_frames": 1}
-    options.pop("planar_configuration", None)
+    if form.samples > 1:
+        options["planar_configuration"] = 0
     encoder = get_encoder(UID(form.syntax))
     frames = []
     for frame in values:

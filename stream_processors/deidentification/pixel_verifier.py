@@ -1,4 +1,4 @@
-"""A second look at cleaned pixels: source and output are decoded again, frame by frame, and held against each other.
+"""A second look at cleaned pixels: source and output are decoded again and held against each other.
 
 It shares no array with the cleaning and knows only what was promised: boxes, and the value that fills them.
 """
@@ -55,5 +55,6 @@ def _frames(value: bytes, form: Form) -> Iterator[NDArray[np.integer[Any]]]:
     options = form.options()
     if form.syntax in NATIVE:
         options["pixel_vr"] = form.vr if form.vr in ("OB", "OW") else "OW"
-    for array, _ in get_decoder(UID(form.syntax)).iter_array(value, raw=True, **options):
-        yield np.asarray(array).reshape(form.rows, form.columns, form.samples).astype(np.int32)
+    array, _ = get_decoder(UID(form.syntax)).as_array(value, raw=True, **options)
+    for frame in array.reshape(-1, form.rows, form.columns, form.samples):
+        yield frame.astype(np.int32)

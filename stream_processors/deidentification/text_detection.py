@@ -30,6 +30,8 @@ ENLARGED_BELOW: Final = 1_100_000
 """pixels of a picture that is enlarged twice for a close look: letters of eight pixels are found at sixteen."""
 SMALLEST_SIDE: Final = 32
 """pixels; what is smaller is padded, the detector's coarsest grid being this wide."""
+DOUBTFUL, CERTAIN = 0.3, 0.5
+"""score from which a finding counts: in a close look, which takes what may be text, and in a later one, the library's own."""
 
 
 class TextDetector:
@@ -48,29 +50,30 @@ class TextDetector:
                 "Det.limit_type": "max",
                 "Det.limit_side_len": 2 * TILE,
                 "Det.thresh": 0.2,
-                "Det.box_thresh": 0.3,
             }
         )
 
     def find(self, picture: Picture, *, close: bool) -> list[Box]:
-        """Find lines of text; `close` looks at small pictures enlarged, which costs four times as much."""
+        """Find lines of text; `close` takes doubtful ones, and looks at small pictures enlarged (four times the cost)."""
         rows, columns = picture.shape[:2]
         scale = 2 if close and rows * columns <= ENLARGED_BELOW else 1
         found = [
             Box(box.left + left, box.top + top, box.right + left, box.bottom + top).within(rows, columns)
             for left, top, tile in _tiles(picture)
-            for box in self._found(tile, scale)
+            for box in self._found(tile, scale, DOUBTFUL if close else CERTAIN)
         ]
         return [box for box in found if not box.is_empty]
 
-    def _found(self, tile: Picture, scale: int) -> Iterator[Box]:
+    def _found(self, tile: Picture, scale: int, score: float) -> Iterator[Box]:
         height, width = tile.shape[:2]
         if scale != 1:
             image = Image.fromarray(tile).resize((width * scale, height * scale), Image.Resampling.BICUBIC)
             tile = np.asarray(image)
         short = [(0, max(SMALLEST_SIDE - side, 0)) for side in tile.shape[:2]]
         tile = np.pad(tile, (*short, (0, 0)))
-        corners = self._library(tile[:, :, ::-1].copy(), use_det=True, use_cls=False, use_rec=False).boxes
+        corners = self._library(
+            tile[:, :, ::-1].copy(), use_det=True, use_cls=False, use_rec=False, box_thresh=score
+        ).boxes
         for points in () if corners is None else corners:
             low, high = np.floor(points.min(axis=0) / scale), np.ceil(points.max(axis=0) / scale)
             yield Box(
