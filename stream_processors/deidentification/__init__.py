@@ -15,3 +15,6 @@ from stream_processors.deidentification.refusal import REASONS as REASONS
 from stream_processors.deidentification.refusal import MoreNeededError as MoreNeededError
 from stream_processors.deidentification.refusal import RefusedError as RefusedError
 from stream_processors.deidentification.report import Report as Report
+from stream_processors.deidentification.streaming import HEAD_BYTES as HEAD_BYTES
+from stream_processors.deidentification.streaming import followed as followed
+from stream_processors.deidentification.streaming import verify_header as verify_header

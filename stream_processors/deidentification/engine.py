@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import Final
@@ -14,13 +14,14 @@ from stream_processors.deidentification.context import read_context
 from stream_processors.deidentification.dictionary import registered_type
 from stream_processors.deidentification.encoding import UNDEFINED, Encoding
 from stream_processors.deidentification.facts import Facts, read_facts
-from stream_processors.deidentification.identity import is_uid, matcher
+from stream_processors.deidentification.identity import is_uid
 from stream_processors.deidentification.output import BLANK, FRAGMENTS, Deidentified, Plan, Range
 from stream_processors.deidentification.part10 import NATIVE, Part10, read_part10, write_meta
 from stream_processors.deidentification.pixels_at_risk import PASSED, PixelPolicy, Pixels, Verdict, withhold
 from stream_processors.deidentification.placing import placed
 from stream_processors.deidentification.profile import DEFAULT, EDITION, METHOD, Profile
 from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
+from stream_processors.deidentification.repeats import spliced, walk_by_runs
 from stream_processors.deidentification.replacing import Replacing, nobody, replacing_for
 from stream_processors.deidentification.report import Report
 from stream_processors.deidentification.table import CLEAN_PIXELS, MEANINGS
@@ -116,9 +117,10 @@ def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, policy: Pixe
     )
     _require(facts)
     issuer, patient_id, study = (facts.text(tag) for tag in (0x00100021, 0x00100020, 0x0020000D))
-    patient = pseudonyms.patient_key_for(issuer, patient_id, study or facts.text(0x00080018))
-    replacing = replacing_for(pseudonyms, profile, patient, issuer, facts.values.get(0x00080005, b""))
-    walker, end = _walked(source, profile, replacing)
+    scope = study or facts.text(0x00080018)
+    character_set = facts.values.get(0x00080005, b"")
+    replacing = replacing_for(pseudonyms, profile, issuer, patient_id, scope, character_set)
+    walker, end = _walked(source, profile, replacing, facts.runs)
     file = _File(source, facts, walker, end, pseudonyms, profile)
     ours = _own_pieces(file)
     verdict = PASSED if ours is not None and walker.pixels_at >= 0 else _judged(file, policy)
@@ -135,7 +137,7 @@ def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, policy: Pixe
         inflated=None if source.raw is head else source.raw,
         header_size=header_size,
         size=_size(pieces),
-        report=Report.of(EDITION, codes, edits, ours is not None),
+        report=Report(EDITION, codes, tuple(edits), ours is not None),
         context=read_context(facts, syntax),
         pixels_at_risk=verdict.at_risk,
         codes=codes,
@@ -162,15 +164,15 @@ def _judged(file: _File, policy: PixelPolicy) -> Verdict:
     )
 
 
-def _walked(source: Part10, profile: Profile, replacing: Replacing) -> tuple[Walker, int]:
+def _walked(
+    source: Part10, profile: Profile, replacing: Replacing, runs: list[tuple[int, bytes]]
+) -> tuple[Walker, int]:
     """Walk; and walk again, with the patient's words, when one of them stands in a text that stays."""
     walker = Walker(source.raw, source.size, profile, replacing)
-    end = walker.data_set(source.encoding, source.data_set_at, source.size)
-    pattern = walker.identity.found_in(walker.texts + walker.numbers)
-    if pattern is not None:
-        replacing = replace(replacing, pattern=matcher(walker.identity.sought()), known={})
-        walker = Walker(source.raw, source.size, profile, replacing)
-        end = walker.data_set(source.encoding, source.data_set_at, source.size)
+    end = walk_by_runs(walker, source.encoding, source.data_set_at, runs)
+    if walker.identity.found_in(walker.texts + walker.numbers):
+        walker = Walker(source.raw, source.size, profile, replacing.seeking(walker.identity.sought()))
+        end = walk_by_runs(walker, source.encoding, source.data_set_at, runs)
     if end != source.size and walker.pixels_at < 0:  # a delimiter that delimits nothing
         raise RefusedError("malformed")
     return walker, end
@@ -179,14 +181,19 @@ def _walked(source: Part10, profile: Profile, replacing: Replacing) -> tuple[Wal
 def _require(facts: Facts) -> None:
     """Refuse what cannot be named, and classes whose content is a voice or unknown."""
     sop_class = facts.text(0x00080016)
-    if not all(facts.text(tag) for tag in REQUIRED_UIDS):
-        raise RefusedError("missing-uids")
-    kin = sop_class.startswith(_SEGMENTATION_AND_KIN)
-    if not registered_type(sop_class) or (sop_class.startswith(UNSUPPORTED_CLASSES) and not kin):
-        raise RefusedError("unsupported-content")
     uids = [facts.text(tag) for tag in (*REQUIRED_UIDS, *FILED_UNDER)]
+    if not all(uids[: len(REQUIRED_UIDS)]):
+        raise RefusedError("missing-uids")
+    if not _is_supported(sop_class):
+        raise RefusedError("unsupported-content")
     if not all(is_uid(uid) for uid in uids if uid):
         raise RefusedError("invalid-uids")
+
+
+@lru_cache(maxsize=512)
+def _is_supported(sop_class: str) -> bool:
+    kin = sop_class.startswith(_SEGMENTATION_AND_KIN)
+    return bool(registered_type(sop_class)) and (kin or not sop_class.startswith(UNSUPPORTED_CLASSES))
 
 
 def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -> list[Edit]:
@@ -194,11 +201,14 @@ def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -
     facts, walker, encoding = file.facts, file.walker, file.source.encoding
     marks, temporal = _marks(encoding, file.profile, codes)
     ours: list[Edit] = [
-        (facts.marks_at, facts.marks_at, marks, (), 0x00120062, _MARK_RULE),
-        (facts.temporal_at, facts.temporal_at, temporal, (), 0x00280303, _MARK_RULE),
+        (facts.marks[0], facts.marks[0], marks, (), 0x00120062, _MARK_RULE),
+        (facts.marks[1], facts.marks[1], temporal, (), 0x00280303, _MARK_RULE),
     ]
     edits = ours + walker.edits
     if verdict.attributes and not verdict.at_risk:
+        alone = Walker(walker.raw, walker.size, walker.profile, walker.replacing)  # element by element
+        alone.data_set(encoding, file.source.data_set_at, file.source.size)
+        edits = ours + alone.edits
         edits = placed(verdict.attributes, edits, walker, encoding, file.source.data_set_at)
         edits.sort(key=itemgetter(4))  # in places where several are put
     edits.sort(key=itemgetter(0))
@@ -236,17 +246,10 @@ def _pieces(
     file: _File, edits: list[Edit], verdict: Verdict, syntax: str, codes: tuple[str, ...]
 ) -> tuple[tuple[bytes | Range, ...], int]:
     """Splice: the untouched slices between the edits, and behind them the pixels."""
-    parts, at, raw = [], file.source.data_set_at, file.source.raw
-    for edit in edits:
-        if edit[0] > at:
-            parts.append(raw[at : edit[0]])
-        if edit[2]:
-            parts.append(edit[2])
-        at = max(at, edit[1])
     pixels = _pixels(file, verdict)
     handed_on = file.walker.pixels_at >= 0 and not verdict.at_risk
-    parts.append(raw[at : file.walker.pixels_value_at if handed_on else file.end])
-    header = b"".join(parts)
+    stop = file.walker.pixels_value_at if handed_on else file.end
+    header = spliced(file.source.raw, file.source.data_set_at, stop, edits)
     instance = file.facts.text(0x00080018)
     if not file.profile.keeps_uids:
         instance = file.walker.replacing.uid(instance)

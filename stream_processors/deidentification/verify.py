@@ -58,16 +58,23 @@ class Expected:
     """CID 7050 codes that the output has to name."""
 
 
-def verify(data: bytes, profile: Profile, expected: Expected) -> None:
+def verify(data: bytes, profile: Profile, expected: Expected, size: int | None = None) -> None:
     """Hold an output file against the profile and against its source.
+
+    Parameters
+    ----------
+    data
+        All of it; or, with its `size`, all that stands before the value of its pixels.
+    size
+        Bytes of the whole file; -1 where only its fragments will tell.
 
     Raises
     ------
     RefusedError
         verification-failed, and no more: what was found may be identity.
     """
-    reading = read_again(data)
-    _require(reading.end == len(data) and len(reading.elements) > len(MARKS))
+    reading = read_again(data, size)
+    _require(reading.end == (len(data) if size is None else size) and len(reading.elements) > len(MARKS))
     _require(Counter(each.tag for each in reading.meta) <= Counter(META_TAGS))
     _require(not expected.pixels_withheld or reading.pixels_at < 0)
     _require_marks(reading, profile, expected.codes)

@@ -56,6 +56,9 @@ Path = tuple[object, ...]
 """() at top level, else (path of the parent, tag of the sequence, number of the item from 1)."""
 
 
+RUN: Final = "run"
+"""The rule of an edit that stands for several: in place of its path are their tags and rules."""
+
 Edit = tuple[int, int, bytes, Path, int, str]
 """Start, stop, replacement, path, tag, rule: replace the bytes from start to stop. The rule is "" for a length that
 had to follow. A plain tuple, since a file has hundreds and a class would double the cost of each."""
@@ -98,7 +101,7 @@ class Walker:
         private: dict[int, str] = {}
         while at < limit:
             entry = get(raw[at : at + width]) or self.learn(table, at)
-            length_of, length_at, value_at, code, tag, vr, rule = entry
+            length_of, length_at, value_at, code, tag, vr, rule, _ = entry
             begin = at + value_at
             length = length_of(raw, at + length_at)[0]
             stop = begin + length
