@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 PREPARE := sh deploy/local/prepare.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check bench test-training lock clean browser tools
+.PHONY: help setup demo up down test check bench test-training test-containers lock clean browser tools
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -51,6 +51,11 @@ bench: $(VENV)/.tests $(TRITON)/.ready ## the product against its peers and limi
 
 test-training: $(TRAINING)/.ready ## the tests that need torch (3 GB), in an environment of their own
 	$(TRAINING)/bin/python -m pytest tests/training $(ARGS)
+
+test-containers: $(VENV)/.tests tools ## the composition and its images, on a Docker engine that is there or is started (Debian, root)
+	@eval "$$(tests/containers/engine.sh .radstream-engine)" && $(BIN)/python -m tests.containers.build && \
+	$(BIN)/python -m pytest -q --durations=0 --durations-min=1 -o norecursedirs= tests/containers $(ARGS); \
+	status=$$?; tests/containers/engine.sh --stop .radstream-engine; exit $$status
 
 lock: $(VENV)/.installer ## compile requirements/*.txt again; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) requirements/bootstrap.in --output-file requirements/bootstrap.txt

@@ -27,7 +27,10 @@ from cli.trace import trace as hops_of_study
 from deploy.local.resolve import NotResolvedError, resolve
 from deploy.local.servers import NAMES
 from deploy.local.tools import MissingToolError
+from runtime import logs
 from runtime.connections import Connections, connect
+from runtime.errors import StopError
+from runtime.prepare import prepare
 from runtime.settings import load_settings
 from schemas.summary import shortfalls
 
@@ -130,6 +133,20 @@ def up(
     _say(f"STOW-RS  http://{settings.stow.host}:{settings.stow.port}/studies")
     _say(f"Portal   http://{settings.portal.host}:{settings.portal.port}/")
     _say(f"Tokens   radstream token gateway --site {next(iter(sites))}")
+
+
+@app.command(name="prepare")
+def prepare_engines() -> None:
+    """Create the topics, tables, buckets and schemas that do not exist yet, for the settings in RADSTREAM_SETTINGS."""
+    logs.configure("prepare")
+    try:
+        connections = connect(load_settings(), "prepare")
+        try:
+            prepare(connections, consumers())
+        finally:
+            connections.close()
+    except StopError as error:
+        raise _fail(str(error)) from error
 
 
 @app.command()

@@ -66,7 +66,7 @@ def _guarded(component: str, main: Main) -> int:
         faults.configure(settings.data / "faults", component)
         connections = connect(settings, component)
         try:
-            connections.presence.open()
+            connections.presence.open(settings.health.host, settings.health.port)
             log.info("started", pid=os.getpid(), address=connections.presence.url)
             code = asyncio.run(_until_stopped(connections, main))
         finally:

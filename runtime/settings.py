@@ -229,6 +229,8 @@ class Settings(_Section):
     keys: KeySettings
     stow: HttpSettings = HttpSettings()
     portal: HttpSettings = HttpSettings()
+    health: HttpSettings = HttpSettings()
+    """Where every process answers `/livez`, `/readyz` and `/metrics`; a fixed port where each has a host of its own."""
     triton: TritonSettings = TritonSettings()
     steps: StepsSettings = StepsSettings()
     cluster: ClusterSettings | None = None
