@@ -112,9 +112,7 @@ def _text(values: Stored, form: Form, dataset: Dataset, detector: Detector, *, c
     return sorted(found)
 
 
-def _over_all(
-    values: Stored, form: Form, dataset: Dataset, way: Callable[..., Picture]
-) -> Iterator[Picture]:
+def _over_all(values: Stored, form: Form, dataset: Dataset, way: Callable[..., Picture]) -> Iterator[Picture]:
     """Lay all frames over each other: what stands still stays sharp, and what shows once shows still."""
     layers: list[Picture] = []
     for frame in values:

@@ -52,7 +52,8 @@ The default for AI is {", ".join(DEFAULT.codes)}. `--options` names other column
 pseudonymised data, not Safe Harbor: shifted dates and patient characteristics are in it.
 """
 
-OTHERS: Final = ", ".join(f"`{reason}`" for reason in sorted(each for each in REASONS if each != "unsupported-content" and not each.startswith("pixels-")))
+_NAMED = {"unsupported-content", *(reason for reason in REASONS if reason.startswith("pixels-"))}
+OTHERS: Final = ", ".join(f"`{reason}`" for reason in sorted(REASONS - _NAMED))
 QUARANTINED: Final = f"""## What is not handed on
 
 | reason | what it is |
@@ -74,7 +75,7 @@ JPEG 2000 stay what they are; everything else, lossy pixels too, ends as Explici
 the boxes changes. A box is filled with what is darkest as displayed. Icons always go. What cannot be cleaned is quarantined:
 `pixels-unreadable` (films, floating point, damage), `pixels-too-large`, `pixels-deadline`, `pixels-text-remains`. The code
 113101 is written only into files whose pixels were cleaned. 113102 (defacing of head CT and MR) is not offered yet.
-How well text is found is in [decision 0014](decisions/0014-pixels.md).
+How well text is found is in [decision 0014](decisions/0018-pixels.md).
 """
 
 

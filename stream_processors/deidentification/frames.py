@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +153,8 @@ def _without_unused_bits(values: Stored, form: Form) -> Stored:
         return values
     unsigned = values.view(np.dtype(f"u{values.dtype.itemsize}"))
     shifted = np.left_shift(unsigned, spare).view(values.dtype)
-    return np.right_shift(shifted, spare)
+    kept: Stored = np.right_shift(shifted, spare)
+    return kept
 
 
 def coded(values: Stored, form: Form) -> tuple[bytes, Form]:
@@ -185,7 +186,7 @@ def _native(values: Stored, form: Form) -> bytes:
     if form.allocated == 1:
         data = bytes(pack_bits(values.reshape(-1).astype(np.uint8), pad=False))
     else:
-        order = ">" if form.syntax == BIG_ENDIAN else "<"
+        order: Literal["<", ">"] = ">" if form.syntax == BIG_ENDIAN else "<"
         if form.planar and form.samples > 1:
             values = values.transpose(0, 3, 1, 2)
         data = np.ascontiguousarray(values).astype(values.dtype.newbyteorder(order), copy=False).tobytes()
@@ -193,4 +194,3 @@ def _native(values: Stored, form: Form) -> bytes:
     if form.syntax == BIG_ENDIAN and form.allocated <= 8 and form.vr == "OW":
         return np.frombuffer(data, np.uint16).byteswap().tobytes()
     return data
-

@@ -10,13 +10,14 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from stream_processors.deidentification.pixel_messages import read_message, write_message
 from stream_processors.deidentification.pixel_cleaning import Task
+from stream_processors.deidentification.pixel_messages import read_message, write_message
 from stream_processors.deidentification.refusal import RefusedError
 
 MODULE: Final = "stream_processors.deidentification.pixel_worker"
-DEADLINE: Final = 120.0
-"""seconds for one file: a still takes 2 to 10, a cine half a second for each frame that differs."""
+DEADLINE: Final = 300.0
+"""seconds for one file: a still takes 5 to 15 of a core, a cine about two for each frame that differs; the clock is the
+wall's, and a busy machine is several times slower."""
 
 
 @dataclass(frozen=True, slots=True)

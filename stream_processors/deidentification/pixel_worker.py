@@ -11,8 +11,8 @@ import warnings
 from dataclasses import asdict
 from typing import Final
 
-from stream_processors.deidentification.pixel_messages import read_message, write_message
 from stream_processors.deidentification.pixel_cleaning import Cleaned, Task, clean
+from stream_processors.deidentification.pixel_messages import read_message, write_message
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.regions import Box
 from stream_processors.deidentification.text_detection import TextDetector
@@ -21,7 +21,9 @@ MEMORY: Final = 6 << 30
 """bytes of address space: the largest pixels several times over, and the detector."""
 
 
-def answer(described: dict[str, object], data: bytes, detector: TextDetector) -> tuple[dict[str, object], bytes]:
+def answer(
+    described: dict[str, object], data: bytes, detector: TextDetector
+) -> tuple[dict[str, object], bytes]:
     """Do one task; a fault of the libraries is a refusal like any other here, at the process's border."""
     device = described.pop("device")
     assert isinstance(device, list)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
 from stream_processors.deidentification.facts import Facts
@@ -38,7 +39,16 @@ class Box(NamedTuple):
         return self.left >= self.right or self.top >= self.bottom
 
 
-ASKED: Final = (0x00080060, 0x00080070, 0x00081090, 0x00280010, 0x00280011, 0x00080008, 0x0008103E, 0x00280301)
+ASKED: Final = (
+    0x00080060,
+    0x00080070,
+    0x00081090,
+    0x00280010,
+    0x00280011,
+    0x00080008,
+    0x0008103E,
+    0x00280301,
+)
 """Attributes of `Device`, in its order."""
 
 
@@ -121,7 +131,7 @@ def outside(regions: Iterable[Box], rows: int, columns: int) -> Iterator[Box]:
     if not inside:
         return
     edges = sorted({0, rows, *(edge for region in inside for edge in (region.top, region.bottom))})
-    for top, bottom in zip(edges, edges[1:], strict=False):
+    for top, bottom in pairwise(edges):
         at = 0
         for region in sorted(each for each in inside if each.top <= top and each.bottom >= bottom):
             if region.left > at:

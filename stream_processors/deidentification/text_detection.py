@@ -77,7 +77,10 @@ class TextDetector:
         for points in () if corners is None else corners:
             low, high = np.floor(points.min(axis=0) / scale), np.ceil(points.max(axis=0) / scale)
             yield Box(
-                int(low[0]) - MARGIN, int(low[1]) - MARGIN, int(high[0]) + MARGIN + 1, int(high[1]) + MARGIN + 1
+                int(low[0]) - MARGIN,
+                int(low[1]) - MARGIN,
+                int(high[0]) + MARGIN + 1,
+                int(high[1]) + MARGIN + 1,
             )
 
 

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import JPEGBaseline8Bit, MPEG2MPML
+from pydicom.uid import MPEG2MPML, JPEGBaseline8Bit
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
 from stream_processors.deidentification import (
@@ -31,7 +31,21 @@ from stream_processors.deidentification.pixel_process import Answer
 from stream_processors.deidentification.pixels_at_risk import withhold
 from stream_processors.deidentification.regions import Box
 from tests.support.burned_in import (
-    BIG, COLUMNS, DEFLATED, EXPLICIT, IMPLICIT, JPEG_2000, JPEG_LS, RLE, ROWS, TEXT, Kind, file_of, glyphs, image, regions,
+    BIG,
+    COLUMNS,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG_2000,
+    JPEG_LS,
+    RLE,
+    ROWS,
+    TEXT,
+    Kind,
+    file_of,
+    glyphs,
+    image,
+    regions,
     values_of,
 )  # fmt: skip
 from tests.support.dicoms import Options, ct_slice, dx_chest, to_bytes
@@ -71,7 +85,9 @@ class Eye:
     def find(self, picture: Picture, *, close: bool) -> list[Box]:
         assert picture.shape == (ROWS, COLUMNS, 3)
         return [
-            box for box in self.boxes if np.ptp(picture[box.top : box.bottom, box.left : box.right].astype(int))
+            box
+            for box in self.boxes
+            if np.ptp(picture[box.top : box.bottom, box.left : box.right].astype(int))
         ]
 
 

@@ -23,7 +23,8 @@ def picture(text: str, at: tuple[int, int], *, size: int = 16) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("text", "at", "size"), [("DOE^JANE 4711", (8, 8), 14), ("12/03/1956", (90, 80), 18), ("ID 99", (180, 130), 20)]
+    ("text", "at", "size"),
+    [("DOE^JANE 4711", (8, 8), 14), ("12/03/1956", (90, 80), 18), ("ID 99", (180, 130), 20)],
 )
 def test_every_bright_pixel_of_drawn_text_lies_in_a_box(
     detector: TextDetector, text: str, at: tuple[int, int], size: int
