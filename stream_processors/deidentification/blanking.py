@@ -100,7 +100,7 @@ def _text(values: Stored, form: Form, dataset: Dataset, detector: Detector, *, c
     found: set[Box] = set()
     seen: set[bytes] = set()
     for frame in values:
-        digest = hashlib.sha256(np.ascontiguousarray(frame)).digest()
+        digest = hashlib.sha256(frame.tobytes()).digest()
         if digest not in seen:
             seen.add(digest)
             for picture in pictures(frame, form, dataset):

@@ -209,6 +209,7 @@ def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -
         alone = Walker(walker.raw, walker.size, walker.profile, walker.replacing)  # element by element
         alone.data_set(encoding, file.source.data_set_at, file.source.size)
         edits = ours + alone.edits
+        walker.resume()
         edits = placed(verdict.attributes, edits, walker, encoding, file.source.data_set_at)
         edits.sort(key=itemgetter(4))  # in places where several are put
     edits.sort(key=itemgetter(0))

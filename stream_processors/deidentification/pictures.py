@@ -93,7 +93,8 @@ def _grays(values: NDArray[np.integer], *, inverted: bool) -> Iterator[NDArray[n
 
 def _spread(values: NDArray[np.integer], low: float, high: float, *, inverted: bool) -> NDArray[np.uint8]:
     gray = np.clip((values.astype(np.float32) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
-    return 255 - gray if inverted else gray
+    shown: Picture = 255 - gray if inverted else gray
+    return shown
 
 
 def _thrice(gray: NDArray[np.uint8]) -> Picture:

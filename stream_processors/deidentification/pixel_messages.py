@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 LENGTHS: Final = struct.Struct(">IQ")
 """4 and 8 bytes: of the JSON, and of what follows it."""
 
 
-def read_message(stream: BinaryIO) -> tuple[dict[str, object], bytes] | None:
+def read_message(stream: IO[bytes]) -> tuple[dict[str, object], bytes] | None:
     """Read one message; None when the stream ended."""
     lengths = stream.read(LENGTHS.size)
     if len(lengths) < LENGTHS.size:
@@ -22,7 +22,7 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, object], bytes] | None:
     return dict(json.loads(described)), data
 
 
-def write_message(stream: BinaryIO, described: dict[str, object], data: bytes) -> None:
+def write_message(stream: IO[bytes], described: dict[str, object], data: bytes) -> None:
     """Write one message."""
     head = json.dumps(described).encode("ascii")
     stream.write(LENGTHS.pack(len(head), len(data)) + head)

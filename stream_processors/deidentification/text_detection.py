@@ -71,9 +71,12 @@ class TextDetector:
             tile = np.asarray(image)
         short = [(0, max(SMALLEST_SIDE - side, 0)) for side in tile.shape[:2]]
         tile = np.pad(tile, (*short, (0, 0)))
-        corners = self._library(
+        found = self._library(
             tile[:, :, ::-1].copy(), use_det=True, use_cls=False, use_rec=False, box_thresh=score
-        ).boxes
+        )
+        corners = getattr(
+            found, "boxes", None
+        )  # several kinds of result may come; that of detection has them
         for points in () if corners is None else corners:
             low, high = np.floor(points.min(axis=0) / scale), np.ceil(points.max(axis=0) / scale)
             yield Box(

@@ -57,7 +57,8 @@ def glyphs(text: str = "DOE^JANE 4711") -> NDArray[np.bool_]:
     drawn = np.asarray(picture).copy()
     inside = np.zeros_like(drawn)
     inside[TEXT.top : TEXT.bottom, TEXT.left : TEXT.right] = True
-    return drawn & inside
+    inside &= drawn
+    return inside
 
 
 def values_of(kind: Kind, *, text: bool = True) -> NDArray[np.integer[Any]]:

@@ -145,7 +145,7 @@ def test_the_text_is_gone_in_every_frame_and_all_else_is_identical(kind: Kind) -
     ],
     ids=str,
 )
-def test_a_box_is_filled_with_what_is_darkest_as_displayed(kind: Kind, darkest: object) -> None:
+def test_a_box_is_filled_with_what_is_darkest_as_displayed(kind: Kind, darkest: int | list[int]) -> None:
     pixels = pixel_array(pydicom.dcmread(BytesIO(cleaned(file_of(kind)).data)), raw=True)
     assert np.array_equal(pixels[TEXT.top, TEXT.left], darkest)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from stream_processors.deidentification.pixel_cleaning import Task
@@ -20,10 +22,12 @@ def test_a_worker_that_hangs_or_dies_is_ended_and_the_file_refused(
     module: str, deadline: float, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr(
-        "stream_processors.deidentification.pixel_process._end",
-        lambda worker: started.append(worker) or _end(worker),
-    )
+
+    def ended(worker: subprocess.Popen[bytes]) -> None:
+        started.append(worker)
+        _end(worker)
+
+    monkeypatch.setattr("stream_processors.deidentification.pixel_process._end", ended)
     with pytest.raises(RefusedError) as refused:
         Workers(module).do(TASK, deadline)
     assert refused.value.reason == reason

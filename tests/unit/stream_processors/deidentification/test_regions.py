@@ -12,7 +12,7 @@ IU22 = {
 
 
 def facts(values: dict[int, bytes], encoding: Encoding = EXPLICIT_LITTLE) -> Facts:
-    return Facts(values, encoding, 0, 0)
+    return Facts(values, encoding, [], [])
 
 
 def test_every_row_has_a_source_a_condition_and_boxes() -> None:
