@@ -28,7 +28,7 @@ def answer(
     device = described.pop("device")
     assert isinstance(device, list)
     try:
-        done = clean(Task(data=data, device=tuple(Box(*each) for each in device), **described), detector)  # type: ignore[arg-type]
+        done = clean(Task(data=data, device=tuple(Box(*each) for each in device), **described), detector)  # type: ignore[arg-type]  # our parent wrote them as a task's own
     except RefusedError as refused:
         return {"refused": refused.reason}, b""
     except Exception:  # noqa: BLE001 - whatever a decoder or the detector raises: its text may quote the file
