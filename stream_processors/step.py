@@ -58,6 +58,9 @@ class To:
     event: Event
 
 
+GIVEN_UP = "given-up"
+"""Reason class of what a step says of an input that went to the dead letters: nothing is known of it."""
+
 Output = Event | To | Deadline
 """What a step may yield. An event without a topic goes to the one topic in `emits` that carries it."""
 

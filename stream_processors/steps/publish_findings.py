@@ -23,7 +23,7 @@ from schemas.events import (
 from schemas.identifiers import deterministic_uuid
 from schemas.rows import ModelResultRow
 from stream_processors.decisions import canonical
-from stream_processors.step import Output, Step, StepContext
+from stream_processors.step import GIVEN_UP, Output, Step, StepContext
 
 HIGH_FROM = 0.8
 """Calibrated probability from which a finding is `high`: of five such images, four have it."""
@@ -50,7 +50,8 @@ class Recorded:
 async def run(cause: InferenceCompleted | InferenceSkipped, context: StepContext) -> AsyncIterator[Output]:
     """Publish the result of a revision, and again of every later one whose result came first."""
     if isinstance(cause, InferenceSkipped):
-        yield _not_analysed(cause, context)
+        if cause.reason_code != GIVEN_UP or not await context.io(_has_results, context, cause):
+            yield _unread(cause, cause.reason_code, cause.reason, context)
         return
     recorded = await context.io(_record, context, cause)
     model = all_models().get(cause.model)
@@ -60,6 +61,13 @@ async def run(cause: InferenceCompleted | InferenceSkipped, context: StepContext
         described = described_result(cause.envelope.site, cause.envelope.study, revision, so_far, spec)
         envelope = context.envelope(cause, "Findings", described["result_id"])
         yield Findings(envelope=envelope, revision=revision, **described)
+
+
+def give_up(
+    cause: InferenceCompleted | InferenceSkipped, reason: str, context: StepContext
+) -> list[Findings]:
+    """Say that nothing is known, so that the study ends as "undetermined" and does not stay pending."""
+    return [_unread(cause, GIVEN_UP, f"the result could not be published: {reason}", context)]
 
 
 def described_result(
@@ -231,29 +239,37 @@ def _of_row(row: ModelResultRow) -> Recorded:
     return Recorded(row.revision, result, {**told["said"], **made_by})
 
 
-def _not_analysed(skipped: InferenceSkipped, context: StepContext) -> Findings:
-    envelope = skipped.envelope
-    result_id = deterministic_uuid(
-        "result", envelope.site, envelope.study, str(skipped.revision), "not-analysed", skipped.reason_code
-    )
+def _has_results(context: StepContext, skipped: InferenceSkipped) -> bool:
+    """Whether a model has read the study: then what was given up was only the word that no more images come."""
+    site, study = skipped.envelope.site, skipped.envelope.study
+    return bool(context.tables.select(ModelResultRow, limit=1, site=site, study=study))
+
+
+def _unread(
+    cause: InferenceCompleted | InferenceSkipped, code: str, reason: str, context: StepContext
+) -> Findings:
+    """Result of a study that no model read: said to be so, or undetermined where somebody gave up."""
+    envelope = cause.envelope
+    status = "undetermined" if code == GIVEN_UP else "not-analysed"
+    result_id = deterministic_uuid("result", envelope.site, envelope.study, str(cause.revision), status, code)
     return Findings(
-        envelope=context.envelope(skipped, "Findings", result_id),
-        revision=skipped.revision,
-        received_at=skipped.received_at,
-        ordered_priority=skipped.ordered_priority,
+        envelope=context.envelope(cause, "Findings", result_id),
+        revision=cause.revision,
+        received_at=cause.received_at,
+        ordered_priority=cause.ordered_priority,
         result_id=result_id,
-        status="not-analysed",
-        reason_code=skipped.reason_code,
-        reason=skipped.reason,
+        status=status,
+        reason_code=code,
+        reason=reason,
         model="",
         model_version="",
         model_digest="",
         calibration_version="",
         backend="",
         demonstration=False,
-        synthetic=skipped.synthetic,
-        modality=skipped.modality,
-        body_part=skipped.body_part,
+        synthetic=cause.synthetic,
+        modality=cause.modality,
+        body_part=cause.body_part,
         inputs_digest="",
         findings=(),
         images=(),
@@ -265,4 +281,5 @@ STEP = Step(
     reads=("inference.completed.v1", "inference.skipped.v1"),
     emits=("findings.v1",),
     run=run,
+    give_up=give_up,
 )

@@ -15,7 +15,7 @@ from inference.catalogue import all_models
 from inference.spec import ModelSpec
 from schemas.events import InferenceRequested, InferenceSkipped, InstanceReference, StudyInstance, StudyState
 from schemas.rows import StudyAssemblyRow, StudyInstanceRow
-from stream_processors.step import Output, Step, StepContext, To
+from stream_processors.step import GIVEN_UP, Output, Step, StepContext, To
 
 STAT = "inference.requested.stat.v1"
 ROUTINE = "inference.requested.routine.v1"
@@ -89,6 +89,24 @@ async def run(state: StudyState, context: StepContext) -> AsyncIterator[Output]:
             instance_count=state.instance_count,
             synthetic=bool(instances) and all(each.synthetic for each in instances),
         )
+
+
+def give_up(state: StudyState, reason: str, context: StepContext) -> list[InferenceSkipped]:
+    """Say that no one could choose, so that the study ends as "undetermined" and does not stay pending."""
+    return [
+        InferenceSkipped(
+            envelope=context.envelope(state, "InferenceSkipped", str(state.revision), state.status, GIVEN_UP),
+            revision=state.revision,
+            received_at=state.received_at,
+            ordered_priority=state.ordered_priority,
+            reason_code=GIVEN_UP,
+            reason=f"models could not be chosen: {reason}",
+            modality="/".join(state.modalities),
+            body_part=state.body_part,
+            instance_count=state.instance_count,
+            synthetic=False,
+        )
+    ]
 
 
 def _available() -> tuple[ModelSpec, ...]:
@@ -202,4 +220,5 @@ STEP = Step(
     reads=("study.state.v1",),
     emits=(STAT, ROUTINE, REPLAY, "inference.skipped.v1"),
     run=run,
+    give_up=give_up,
 )
