@@ -99,6 +99,7 @@ $(TRAINING)/.ready: requirements/training.txt | $(VENV)/.installer
 browser: $(VENV)/.tests
 	@$(PREPARE) browser $(BIN)/python
 	@$(PREPARE) curl
+	@$(PREPARE) dicom
 
 tools:
 	@$(PREPARE) servers

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks import alert_latency, deidentification, stow
@@ -24,6 +23,8 @@ def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str) -> st
     )
     alone, burst, model = latency.alone_p50, latency.burst_p50, latency.model_p50
     return f"""# Benchmarks
+
+The same on Kafka, Cassandra and S3, and one hop of Kafka against its limits: [benchmarks-cluster.md](benchmarks-cluster.md).
 
 Made by `make bench`, which runs each measurement beside its limit in one run and overwrites this page. Read the ratios: the
 absolute figures belong to the machine they were taken on ({machine}).
@@ -57,9 +58,9 @@ on one thread.
 def main() -> int:
     """Measure and write the page."""
     pager = Pager()
-    with running(pager.address) as system, tempfile.TemporaryDirectory(dir=".") as folder:
+    with running(pager.address) as system:
         latency = alert_latency.measure(system, pager)
-        rates = stow.measure(system, Path(folder))
+        rates = stow.measure(system)
         backend = system.backend
     text = page(rates, latency, backend, deidentification.section(deidentification.measure()))
     PAGE.write_text(text, "utf-8")

@@ -323,6 +323,42 @@ def _show_orphans(connections: Connections, as_json: bool) -> None:
         display.orphans(console, found)
 
 
+@app.command()
+def simulate(
+    load: Annotated[float, typer.Option(help="Arrivals over what the readers can read; below 1.")] = 0.93,
+    readers: Annotated[int, typer.Option(help="Readers at work.")] = 3,
+    prevalence: Annotated[float, typer.Option(help="Share of critical studies.")] = 0.03,
+    sensitivity: Annotated[float, typer.Option(help="Of the AI for critical studies.")] = 0.93,
+    specificity: Annotated[float, typer.Option(help="Of the AI for critical studies.")] = 0.93,
+    ai_minutes: Annotated[float, typer.Option(help="Minutes from receipt to the AI's answer.")] = 1.0,
+    failures: Annotated[float, typer.Option(help="Share of studies that the AI gives no answer on.")] = 0.0,
+    swing: Annotated[float, typer.Option(help="Amplitude of the day's arrivals round their mean.")] = 0.0,
+    days: Annotated[int, typer.Option(help="Days of each run.")] = 30,
+    seeds: Annotated[int, typer.Option(help="Number of runs.")] = 4,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture (PNG) to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Simulate the worklist: how long studies wait when findings order it, against first come first served."""
+    from cli import simulate as command
+    from stream_processors.risk.simulation import Scenario
+    from stream_processors.risk.simulation import simulate as run
+
+    try:
+        scenario = Scenario(
+            load=load, readers=readers, prevalence=prevalence, sensitivity=sensitivity, specificity=specificity,
+            ai_minutes=ai_minutes, failures=failures, swing=swing, days=days, seeds=tuple(range(1, seeds + 1)),
+        )  # fmt: skip
+    except ValueError as error:
+        raise _fail(str(error)) from error
+    outcome = run(scenario)
+    if plot is not None:
+        command.draw(scenario, outcome, plot)
+    if as_json:
+        sys.stdout.write(json.dumps(command.told(scenario, outcome), indent=1) + "\n")
+    else:
+        display.simulation(console, outcome)
+
+
 def main() -> None:
     """Run the command line."""
     app()

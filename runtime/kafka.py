@@ -32,12 +32,15 @@ from runtime.kafka_consumer import PAUSE_S, KafkaConsumer, received
 from runtime.kafka_errors import asked, decision
 from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Record
 from runtime.settings import KafkaSettings
+from runtime.transport import kafka_client
 from schemas.topics import DEAD_LETTER_RETENTION_HOURS, catalogue
 
 T = TypeVar("T")
 
 ANSWER_S = 10.0
 """Seconds for one question about topics or offsets."""
+LEADERS_S = 60.0
+"""Seconds in which new topics must have leaders: a broker on a busy machine takes half a second for each."""
 CONFIRM_MS = 30_000
 """Milliseconds in which a record must be confirmed: a broker that is killed and started again is back after 12 to 16 s."""
 FRAME_BYTES = 65_536
@@ -75,7 +78,7 @@ class KafkaLog:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._client: dict[str, Any] = {"bootstrap.servers": settings.bootstrap, **SILENT}
+        self._client: dict[str, Any] = {**kafka_client(settings), **SILENT}
         self._admin = AdminClient(self._client)
         self._has_answered = False
         self._reading = threading.Lock()
@@ -93,7 +96,7 @@ class KafkaLog:
             lambda admin: admin.create_topics(wanted, operation_timeout=ANSWER_S)
         ).values():
             _made(future)
-        deadline = time.monotonic() + ANSWER_S
+        deadline = time.monotonic() + LEADERS_S
         for name in missing:
             while not self._is_led(name):
                 if time.monotonic() > deadline:

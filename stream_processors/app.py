@@ -28,10 +28,12 @@ from runtime.membership import only_member
 from runtime.outcomes import Policy
 from runtime.ports import Partition, Record
 from runtime.process import Stop
+from runtime.settings import KafkaSettings
+from runtime.transport import sasl, trust
 from schemas.rows import DeadlineRow
 from stream_processors.context import Inference
 from stream_processors.eager import stepped
-from stream_processors.engine_settings import GIVE_UP_S, as_record, configuration, kafka
+from stream_processors.engine_settings import GIVE_UP_S, as_record, broker_urls, configuration, kafka
 from stream_processors.ledger import Ledger
 from stream_processors.running import POLL_S, Bound, batches, bound, until_asked
 from stream_processors.step import Step
@@ -123,8 +125,8 @@ class _Consumer(driver.Consumer):
 class _Transport(driver.Transport):
     Consumer = _Consumer
 
-    def __init__(self, url: URL, app: faust.App, ledger: Ledger, idle: asyncio.Event) -> None:
-        super().__init__([url], app)
+    def __init__(self, urls: list[URL], app: faust.App, ledger: Ledger, idle: asyncio.Event) -> None:
+        super().__init__(urls, app)
         self.ledger = ledger
         self.idle = idle
 
@@ -147,9 +149,12 @@ class _Runner:
         self._assigned = False
 
     def _app(self) -> faust.App:
-        url = URL(f"aiokafka://{kafka(self.connections).bootstrap}")
-        app = faust.App(self.bound.name, **configuration(self.connections, url))
-        app.transport = _Transport(url, app, self.ledger, self.idle)
+        brokers = kafka(self.connections)
+        urls = broker_urls(brokers)
+        app = faust.App(
+            self.bound.name, broker_credentials=credentials(brokers), **configuration(self.connections, urls)
+        )
+        app.transport = _Transport(urls, app, self.ledger, self.idle)
         for lane, name in enumerate(self.step.reads):
             topic = app.topic(name, key_serializer="raw", value_serializer="raw", allow_empty=True)
             app.agent(topic, concurrency=1, name=f"{self.bound.name}.{name}")(self._carrier(lane))
@@ -281,6 +286,14 @@ async def _started(runner: _Runner) -> AsyncIterator[None]:
     finally:
         runner.starting.cancel()
         await asyncio.wait({runner.starting, asyncio.ensure_future(app.stop())}, timeout=LEAVE_S)
+
+
+def credentials(brokers: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """How Faust's client signs in and encrypts; None for a broker that asks for neither."""
+    signing_in = sasl(brokers)
+    if signing_in is not None:
+        return faust.SASLCredentials(**signing_in)
+    return faust.SSLCredentials(trust(brokers.ca)) if brokers.tls else None
 
 
 def _leave_group(app: faust.App) -> None:

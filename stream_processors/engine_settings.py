@@ -49,11 +49,16 @@ def kafka(connections: Connections) -> KafkaSettings:
     return connections.settings.cluster.kafka
 
 
-def configuration(connections: Connections, url: URL) -> dict[str, Any]:
+def broker_urls(settings: KafkaSettings) -> list[URL]:
+    """Faust's address of each broker; it takes no list in one."""
+    return [URL(f"aiokafka://{each.strip()}") for each in settings.bootstrap.split(",")]
+
+
+def configuration(connections: Connections, urls: list[URL]) -> dict[str, Any]:
     """Settings of the stream engine, each against a loss or a delay that its own default brings."""
     session_s = kafka(connections).session_timeout_ms / 1000
     return {
-        "broker": [url],
+        "broker": urls,
         "broker_client_id": connections.member,
         "consumer_group_instance_id": connections.member,
         "broker_session_timeout": session_s,

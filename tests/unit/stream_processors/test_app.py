@@ -190,7 +190,32 @@ async def test_what_faust_itself_acknowledges_is_not_committed(runner: _Runner) 
     assert consumer._filter_committable_offsets(consumer._filter_tps_with_pending_acks()) == {
         TP(URGENT, 0): 5
     }
-    assert driver.Consumer._new_offset(consumer, TP(URGENT, 0)) == 8
+
+
+async def test_the_stock_consumer_commits_what_it_skipped_and_acknowledged_itself(runner: _Runner) -> None:
+    consumer, where = runner.app.consumer, TP(URGENT, 0)
+    assert isinstance(consumer, _Consumer)
+    consumer._acked[where].extend([5, 6, 7])
+    assert driver.Consumer._new_offset(consumer, where) == 8
+
+
+async def test_what_compaction_removed_is_kept_by_the_stock_consumer_and_not_here(runner: _Runner) -> None:
+    consumer, where = runner.app.consumer, TP(URGENT, 0)
+    assert isinstance(consumer, _Consumer)
+    await driver.Consumer._add_gap(consumer, where, 10, 1_000_000)
+    assert len(consumer._gap[where]) == 1
+    consumer._gap[where].clear()
+    await consumer._add_gap(where, 10, 1_000_000)
+    assert len(consumer._gap[where]) == 0
+
+
+async def test_offsets_that_compaction_removed_hold_up_no_commit(runner: _Runner) -> None:
+    for offset in (5, 900):
+        runner.ledger.hand_out((URGENT, 0), offset, 1)
+    runner.ledger.resolve((URGENT, 0), 5)
+    assert runner.ledger.to_commit((URGENT, 0)) == 900
+    runner.ledger.resolve((URGENT, 0), 900)
+    assert runner.ledger.to_commit((URGENT, 0)) == 901
 
 
 async def test_partitions_leave_though_their_batch_hangs(
