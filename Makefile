@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 PREPARE := sh deploy/local/prepare.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check bench test-training lock clean browser tools
+.PHONY: help setup demo up down test check bench test-training test-containers lock clean browser tools
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -46,17 +46,22 @@ check: $(VENV)/.tests ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.peers $(TRITON)/.ready ## the product against its peers and limits, in one run
+bench: $(VENV)/.bench $(TRITON)/.ready ## the product against its peers and limits, in one run
 	$(BIN)/python -m benchmarks $(ARGS)
 
 test-training: $(TRAINING)/.ready ## the tests that need torch (3 GB), in an environment of their own
-	$(TRAINING)/bin/python -m pytest tests/training $(ARGS)
+	$(TRAINING)/bin/python -m pytest tests/training --confcutdir=tests/training $(ARGS)
+
+test-containers: $(VENV)/.tests tools ## the composition and its images, on a Docker engine that is there or is started (Debian, root)
+	@eval "$$(tests/containers/engine.sh .radstream-engine)" && $(BIN)/python -m tests.containers.build && \
+	$(BIN)/python -m pytest -q --durations=0 --durations-min=1 -o norecursedirs= tests/containers $(ARGS); \
+	status=$$?; tests/containers/engine.sh --stop .radstream-engine; exit $$status
 
 lock: $(VENV)/.installer ## compile requirements/*.txt again; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) requirements/bootstrap.in --output-file requirements/bootstrap.txt
 	$(COMPILE) pyproject.toml --output-file requirements/product.txt
 	$(COMPILE) pyproject.toml requirements/tests.in --constraint requirements/product.txt --output-file requirements/tests.txt
-	$(COMPILE) requirements/bench.in --constraint requirements/tests.txt --output-file requirements/bench.txt
+	$(COMPILE) pyproject.toml requirements/tests.in requirements/bench.in --constraint requirements/tests.txt --output-file requirements/bench.txt
 	$(COMPILE) --no-deps requirements/triton.in --output-file requirements/triton.txt
 	$(COMPILE) requirements/training.in --output-file requirements/training.txt
 
@@ -81,8 +86,7 @@ $(VENV)/.tests: $(VENV)/.product requirements/tests.txt
 	@$(INSTALL) --python $(BIN)/python --requirement requirements/tests.txt
 	@touch $@
 
-# Peers are measured beside the product and are no part of it.
-$(VENV)/.peers: $(VENV)/.tests requirements/bench.txt
+$(VENV)/.bench: $(VENV)/.tests requirements/bench.txt
 	@$(INSTALL) --python $(BIN)/python --requirement requirements/bench.txt
 	@touch $@
 
@@ -100,6 +104,7 @@ $(TRAINING)/.ready: requirements/training.txt | $(VENV)/.installer
 browser: $(VENV)/.tests
 	@$(PREPARE) browser $(BIN)/python
 	@$(PREPARE) curl
+	@$(PREPARE) dicom
 
 tools:
 	@$(PREPARE) servers

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sys
-import tempfile
 from pathlib import Path
 
-from benchmarks import alert_latency, deidentification, stow
+from benchmarks import alert_latency, deidentification, pixels, stow
 from benchmarks.alert_latency import Latency, Pager
 from benchmarks.stow import Rate
 from benchmarks.system import running
@@ -16,7 +16,7 @@ from benchmarks.system import running
 PAGE = Path("docs/benchmarks.md")
 
 
-def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str) -> str:
+def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str, reading: str) -> str:
     """Write the figures down, ratios first."""
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, inference by {backend}"
     ingest = "\n".join(
@@ -24,6 +24,8 @@ def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str) -> st
     )
     alone, burst, model = latency.alone_p50, latency.burst_p50, latency.model_p50
     return f"""# Benchmarks
+
+The same on Kafka, Cassandra and S3, and one hop of Kafka against its limits: [benchmarks-cluster.md](benchmarks-cluster.md).
 
 Made by `make bench`, which runs each measurement beside its limit in one run and overwrites this page. Read the ratios: the
 absolute figures belong to the machine they were taken on ({machine}).
@@ -51,17 +53,20 @@ on one thread.
 | {alert_latency.AT_ONCE} studies at the same moment | {burst:.3f} | {latency.burst_p95:.3f} | {burst / model:.1f} |
 | the model alone | {model:.3f} | | 1 |
 
-{cleaning}"""
+{cleaning}
+{reading}"""
 
 
 def main() -> int:
     """Measure and write the page."""
     pager = Pager()
-    with running(pager.address) as system, tempfile.TemporaryDirectory(dir=".") as folder:
+    with running(pager.address) as system:
         latency = alert_latency.measure(system, pager)
-        rates = stow.measure(system, Path(folder))
+        rates = stow.measure(system)
         backend = system.backend
-    text = page(rates, latency, backend, deidentification.section(deidentification.measure()))
+    cleaning = deidentification.section(deidentification.measure())
+    reading = pixels.section(pixels.measure(), asyncio.run(pixels.harmless()))
+    text = page(rates, latency, backend, cleaning, reading)
     PAGE.write_text(text, "utf-8")
     sys.stdout.write(text)
     return 0

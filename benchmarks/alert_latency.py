@@ -10,7 +10,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +20,12 @@ import httpx
 import onnxruntime
 from pydicom.uid import generate_uid
 
-from benchmarks.system import System
+from benchmarks.stow import ct_study
+from benchmarks.system import QUIET_S, System
 from cli import stow_client
 from inference.models import cxr_demo
 from inference.training.phantoms import SyntheticIdentity, generate, to_dicom
+from schemas.rows import StudyRow
 
 STUDIES = 30
 """Studies measured one after the other."""
@@ -31,6 +33,14 @@ AT_ONCE = 16
 """Studies sent at the same moment."""
 TIMEOUT_S = 60.0
 """Seconds to wait for a page."""
+SERIES = 5
+"""CT studies, one after the other."""
+SLICES = 100
+"""Slices of each, half a megabyte of noise each."""
+SERIES_TIMEOUT_S = 300.0
+"""Seconds to wait for a series to be complete."""
+LOOK_S = 0.02
+"""Seconds between two looks at a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,20 @@ class Latency:
     burst_p50: float
     burst_p95: float
     model_p50: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLatency:
+    """Seconds from a series' last byte: to its first result, and to "complete" with the quiet window taken off."""
+
+    result_p50: float
+    result_p95: float
+    complete_p50: float
+    complete_p95: float
+    outcomes: tuple[str, ...]
+    """Statuses of the results: `not-analysed` where no model reads CT."""
+    alerts_p50: float | None
+    """Seconds to the page, where a model raised one."""
 
 
 class Pager:
@@ -89,17 +113,17 @@ def xray(seed: int, *findings: str) -> tuple[str, bytes]:
     return study_uid, to_dicom(phantom, identity, study_uid=study_uid, series_uid=series_uid, sop_uid=sop_uid)
 
 
-def last_byte(system: System, data: bytes) -> float:
-    """Send one file; moment at which its last byte left (perf_counter seconds)."""
+def last_byte(system: System, *files: bytes) -> float:
+    """Send one study; moment at which its last byte left (perf_counter seconds)."""
     sent = [0.0]
 
     def noting() -> Iterator[bytes]:
-        yield data
+        yield from files
         sent[0] = time.perf_counter()
 
     with httpx.Client(trust_env=False) as client:
         answer = stow_client.store(client, system.stow, system.tokens["north"], noting())
-    if not answer.accepted:
+    if len(answer.accepted) != len(files):
         raise RuntimeError(f"the gateway answered {answer.status}")
     return sent[0]
 
@@ -144,3 +168,39 @@ def measure(system: System, pager: Pager) -> Latency:
         percentile(burst, 0.95),
         model_alone([data for _, data in images[:STUDIES]]),
     )
+
+
+def measure_series(system: System, pager: Pager) -> SeriesLatency:
+    """Send CT studies one after the other, and follow their rows."""
+    results, completes, alerts, outcomes = [], [], [], []
+    for number in range(SERIES):
+        study_uid, files = ct_study(10_000 + number, SLICES)
+        left = last_byte(system, *files)
+        study = system.study_key("north", study_uid)
+        first = wait_for(system, study, lambda row: bool(row.result_status))
+        last = wait_for(system, study, lambda row: row.status == "complete")
+        row = system.connections.tables.get(StudyRow, site="north", study=study)
+        outcomes.append((row.result_status if row else None) or "")
+        results.append(max(first - left, 0))
+        completes.append(max(last - left - QUIET_S, 0))
+        if study in pager.paged:
+            alerts.append(pager.paged[study] - left)
+    return SeriesLatency(
+        statistics.median(results),
+        percentile(results, 0.95),
+        statistics.median(completes),
+        percentile(completes, 0.95),
+        tuple(sorted(set(outcomes))),
+        statistics.median(alerts) if alerts else None,
+    )
+
+
+def wait_for(system: System, study: str, done: Callable[[StudyRow], bool]) -> float:
+    """Moment at which a study's row is so (perf_counter seconds)."""
+    deadline = time.perf_counter() + SERIES_TIMEOUT_S
+    while time.perf_counter() < deadline:
+        row = system.connections.tables.get(StudyRow, site="north", study=study)
+        if row is not None and done(row):
+            return time.perf_counter()
+        time.sleep(LOOK_S)
+    raise RuntimeError("a series never came to its end")

@@ -1,7 +1,8 @@
-"""STOW-RS ingest against a raw copy into the same kind of store.
+"""STOW-RS ingest against a raw copy into the same store.
 
-The limit is `Objects.put` of the same bytes into an embedded store on the same disk, by as many threads as there are connections:
-no HTTP, no encryption, no header, no vault, no log. Runs alternate (A B A B ...) and the medians are compared.
+The limit is `Objects.put` of the same bytes into the very store that the gateway uses (a folder, or S3), by as many threads as
+there are connections: no DICOM, no encryption, no header, no vault, no log.
+Runs alternate (A B A B ...) and the medians are compared.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -22,7 +22,6 @@ from pydicom.uid import generate_uid
 from benchmarks.system import System
 from cli import stow_client
 from cli.demo_studies import public_file, with_own_uids
-from runtime.embedded.objects import EmbeddedObjects
 
 SLICES = 40
 """Instances in a study: a short CT series."""
@@ -47,8 +46,8 @@ class Rate:
         return self.stow / self.raw_copy
 
 
-def ct_study(seed: int) -> list[bytes]:
-    """A CT series with UIDs of its own: the public header, noise for pixels."""
+def ct_study(seed: int, slices: int = SLICES) -> tuple[str, list[bytes]]:
+    """A CT study's UID and files, with UIDs of its own: the public header, noise for pixels."""
     noise = np.random.default_rng(seed)
     dataset = dcmread(io.BytesIO(public_file("CT_small.dcm")))
     dataset.Rows = dataset.Columns = SIDE
@@ -57,8 +56,8 @@ def ct_study(seed: int) -> list[bytes]:
         del dataset.DataSetTrailingPadding
     out = io.BytesIO()
     dataset.save_as(out, enforce_file_format=True)
-    _, files = with_own_uids(out.getvalue(), SLICES, f"BENCH{seed}")
-    return list(files)
+    study_uid, files = with_own_uids(out.getvalue(), slices, f"BENCH{seed}")
+    return study_uid, list(files)
 
 
 def timed(
@@ -72,14 +71,14 @@ def timed(
     return size / 1e6 / (time.perf_counter() - began)
 
 
-def measure(system: System, folder: Path) -> list[Rate]:
+def measure(system: System) -> list[Rate]:
     """Compare both ways with one and with four connections."""
-    raw = EmbeddedObjects(folder)
-    raw.create_buckets(["copy"])
+    raw = system.connections.objects
+    raw.create_buckets(["bench"])
 
     def copy(study: Sequence[bytes]) -> None:
         for file in study:
-            raw.put("copy", str(generate_uid(prefix=None)), file)
+            raw.put("bench", str(generate_uid(prefix=None)), file)
 
     def store(study: Sequence[bytes]) -> None:
         with httpx.Client(trust_env=False) as client:
@@ -92,7 +91,7 @@ def measure(system: System, folder: Path) -> list[Rate]:
     for connections in (1, 4):
         measured: dict[str, list[float]] = {"stow": [], "raw": []}
         for _ in range(ROUNDS):
-            studies = [ct_study(seed := seed + 1) for _ in range(STUDIES)]
+            studies = [ct_study(seed := seed + 1)[1] for _ in range(STUDIES)]
             measured["raw"].append(timed(copy, studies, connections))
             measured["stow"].append(timed(store, studies, connections))
             system.wait_idle()

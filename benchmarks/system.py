@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cli import launch, runs
-from cli.components import Plan, consumers
+from cli.components import Plan, consumers, reads
 from cli.status import lag_of
+from deploy.local.resolve import resolve
+from deploy.local.servers import NAMES
 from runtime.connections import Connections, connect
 
 SITE = "north"
-IDLE_TIMEOUT_S = 120.0
+QUIET_S = 2.0
+"""Seconds without a new image that complete a study: a setting, so it is named apart from what the system takes."""
+IDLE_TIMEOUT_S = 300.0
 """Seconds until everything that was sent must have been handled."""
 
 
@@ -33,20 +38,26 @@ class System:
     def wait_idle(self) -> None:
         """Wait until no process has anything left to read."""
         deadline = time.monotonic() + IDLE_TIMEOUT_S
-        while any(lag_of(self.connections.log, name) for name in consumers()):
+        while any(lag_of(self.connections.log, name, reads(name)) for name in consumers()):
             if time.monotonic() > deadline:
                 raise RuntimeError("the system did not become idle")
             time.sleep(0.2)
 
 
 @contextmanager
-def running(webhook: str) -> Iterator[System]:
+def running(webhook: str, profile: runs.Profile = "embedded") -> Iterator[System]:
     """Start a run in a folder of its own, stop and delete it at the end."""
+    if profile == "cluster":
+        resolve(NAMES, sys.stderr.write)
     environment, _ = launch.triton_environment()
     name = f"bench-{time.time_ns()}"
-    run, settings = runs.create(name, {SITE: webhook}, triton=environment is not None, quiet_window_s=2.0)
+    run, settings = runs.create(
+        name, {SITE: webhook}, triton=environment is not None, profile=profile, quiet_window_s=QUIET_S
+    )
     try:
-        launch.start(run, settings, Plan(str(environment or ""), runs.free_ports(1)[0]))
+        launch.start(
+            run, settings, Plan(str(environment or ""), runs.free_ports(1)[0], servers=profile == "cluster")
+        )
         launch.wait_ready(run, settings)
         connections = connect(settings, "cli")
         try:

@@ -13,6 +13,7 @@ from cli.orphans import Orphan
 from cli.outcome import StudyOutcome
 from cli.reconcile import Report
 from cli.trace import TracedHop
+from stream_processors.risk.simulation import Outcome
 
 MARKS = {
     "critical": "[bold red]▲ critical[/]",
@@ -117,3 +118,21 @@ def orphans(console: Console, found: Sequence[Orphan]) -> None:
     for orphan in found:
         console.print(f"orphan   {orphan.day} {orphan.size:>12} bytes  {orphan.object_key}", soft_wrap=True)
     console.print(f"{len(found)} orphans; nobody was told that they are stored")
+
+
+def simulation(console: Console, outcome: Outcome) -> None:
+    """Show waits by class under both orders."""
+    table = Table(title="minutes of waiting: first come first served, then ordered by findings")
+    for name in ("class", "studies", "mean", "p95", "p99", "max"):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    for name, waits in sorted(outcome.ai.items()):
+        cells = [
+            f"{getattr(outcome.fifo[name], measure):.1f} → {getattr(waits, measure):.1f} ({outcome.change(name, measure):+.0%})"
+            for measure in ("mean", "p95", "p99", "max")
+        ]
+        table.add_row(name, str(waits.studies), *cells)
+    console.print(table)
+    console.print(
+        f"{outcome.alerts_per_reader_hour:.2f} alerts per reader and hour, {outcome.ppv:.0%} of them right "
+        f"({'within' if outcome.within_budget else 'OVER'} the budget)"
+    )

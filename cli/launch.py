@@ -23,7 +23,7 @@ from runtime.connections import connect
 from runtime.prepare import prepare
 from runtime.settings import Settings
 
-READY_TIMEOUT_S = 90.0
+READY_TIMEOUT_S = 180.0
 """Seconds until every process must have said it is ready, on a slow machine that does other things too."""
 PROBE_TIMEOUT_S = 2.0
 """Seconds for one readiness question."""

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import display, launch, runs
+from cli import display, launch, models, runs
 from cli.components import Plan, consumers
 from cli.demo import demonstrate
 from cli.orphans import orphans
@@ -27,7 +27,10 @@ from cli.trace import trace as hops_of_study
 from deploy.local.resolve import NotResolvedError, resolve
 from deploy.local.servers import NAMES
 from deploy.local.tools import MissingToolError
+from runtime import logs
 from runtime.connections import Connections, connect
+from runtime.errors import StopError
+from runtime.prepare import prepare
 from runtime.settings import load_settings
 from schemas.summary import shortfalls
 
@@ -45,6 +48,11 @@ ProfileOption = Annotated[
 RunOption = Annotated[
     str, typer.Option("--run", help="Run folder's name; by default the newest that is running.")
 ]
+
+
+app.command()(models.models)
+app.command()(models.evaluate)
+app.command()(models.train)
 
 
 def _say(text: str) -> None:
@@ -130,6 +138,20 @@ def up(
     _say(f"STOW-RS  http://{settings.stow.host}:{settings.stow.port}/studies")
     _say(f"Portal   http://{settings.portal.host}:{settings.portal.port}/")
     _say(f"Tokens   radstream token gateway --site {next(iter(sites))}")
+
+
+@app.command(name="prepare")
+def prepare_engines() -> None:
+    """Create the topics, tables, buckets and schemas that do not exist yet, for the settings in RADSTREAM_SETTINGS."""
+    logs.configure("prepare")
+    try:
+        connections = connect(load_settings(), "prepare")
+        try:
+            prepare(connections, consumers())
+        finally:
+            connections.close()
+    except StopError as error:
+        raise _fail(str(error)) from error
 
 
 @app.command()
@@ -304,6 +326,42 @@ def _show_orphans(connections: Connections, as_json: bool) -> None:
         sys.stdout.write(json.dumps([asdict(orphan) for orphan in found], indent=1) + "\n")
     else:
         display.orphans(console, found)
+
+
+@app.command()
+def simulate(
+    load: Annotated[float, typer.Option(help="Arrivals over what the readers can read; below 1.")] = 0.93,
+    readers: Annotated[int, typer.Option(help="Readers at work.")] = 3,
+    prevalence: Annotated[float, typer.Option(help="Share of critical studies.")] = 0.03,
+    sensitivity: Annotated[float, typer.Option(help="Of the AI for critical studies.")] = 0.93,
+    specificity: Annotated[float, typer.Option(help="Of the AI for critical studies.")] = 0.93,
+    ai_minutes: Annotated[float, typer.Option(help="Minutes from receipt to the AI's answer.")] = 1.0,
+    failures: Annotated[float, typer.Option(help="Share of studies that the AI gives no answer on.")] = 0.0,
+    swing: Annotated[float, typer.Option(help="Amplitude of the day's arrivals round their mean.")] = 0.0,
+    days: Annotated[int, typer.Option(help="Days of each run.")] = 30,
+    seeds: Annotated[int, typer.Option(help="Number of runs.")] = 4,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture (PNG) to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Simulate the worklist: how long studies wait when findings order it, against first come first served."""
+    from cli import simulate as command
+    from stream_processors.risk.simulation import Scenario
+    from stream_processors.risk.simulation import simulate as run
+
+    try:
+        scenario = Scenario(
+            load=load, readers=readers, prevalence=prevalence, sensitivity=sensitivity, specificity=specificity,
+            ai_minutes=ai_minutes, failures=failures, swing=swing, days=days, seeds=tuple(range(1, seeds + 1)),
+        )  # fmt: skip
+    except ValueError as error:
+        raise _fail(str(error)) from error
+    outcome = run(scenario)
+    if plot is not None:
+        command.draw(scenario, outcome, plot)
+    if as_json:
+        sys.stdout.write(json.dumps(command.told(scenario, outcome), indent=1) + "\n")
+    else:
+        display.simulation(console, outcome)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """A webhook receiver for demonstrations and tests: checks the signature, remembers, counts by Idempotency-Key.
 
-`python -m cli.receiver PORT FILE` serves the sites of the run's settings and appends each delivery to a file.
+`python -m cli.receiver PORT FILE [HOST]` serves the sites of the run's settings and appends each delivery to a file.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _QuietServer(ThreadingHTTPServer):
         """Say nothing."""
 
 
-def listen(received: Received, port: int = 0) -> ThreadingHTTPServer:
+def listen(received: Received, port: int = 0, host: str = "127.0.0.1") -> ThreadingHTTPServer:
     """Bind the receiver's server; `serve_forever()` runs it."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -92,14 +92,14 @@ def listen(received: Received, port: int = 0) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
             """Say nothing: a request line is not for a terminal."""
 
-    return _QuietServer(("127.0.0.1", port), Handler)
+    return _QuietServer((host, port), Handler)
 
 
 def main(arguments: list[str]) -> int:
     """Serve until killed; a receiver has nothing to drain."""
     port, file = int(arguments[0]), Path(arguments[1])
     secrets = {site.name: site.webhook_secret.read() for site in load_settings().sites if site.webhook_secret}
-    listen(Received(secrets, file), port).serve_forever()
+    listen(Received(secrets, file), port, *arguments[2:]).serve_forever()
     return 0
 
 

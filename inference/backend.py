@@ -76,7 +76,8 @@ def check_batch(model: ModelSpec, arrays: Mapping[str, NDArray[Any]]) -> int:
 
 async def canary(backend: InferenceBackend, model: ModelSpec, deadline_s: float = 10.0) -> bool:
     """Whether the model gives its golden outputs for the golden image; False also when it cannot be reached."""
-    image = golden_image(model.inputs[0].dims[-1])[None].astype(model.inputs[0].dtype)
+    channels, _, side = model.inputs[0].dims
+    image = golden_image(side).repeat(channels, axis=0)[None].astype(model.inputs[0].dtype)
     try:
         outputs = await backend.infer(model, {model.inputs[0].name: image}, 1, deadline_s)
     except (InferenceUnavailableError, InferenceRejectedError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +24,10 @@ from inference.spec import PRIORITY_ROUTINE, ModelSpec
 MAX_BATCH = 8
 """Images per request: beyond 8 a request costs latency and gains nothing on a CPU; the server joins requests anyway."""
 MAX_WAIT_S = 0.004
-"""How long an image waits for company: less than its own inference takes."""
+"""How long an image waits for company that nobody has announced: less than its own inference takes."""
+COMPANY_S = 0.2
+"""Seconds an image waits at most for announced company: bounds what one slow image costs the others. Decoding eight X-rays
+takes two busy cores about as long, and the model could hardly begin sooner with all of them."""
 BATCHES_IN_FLIGHT = 3
 """Requests under way at once: one computes, one waits at the server, one is being sent."""
 
@@ -48,19 +53,25 @@ def plan(
     now: float,
     *,
     free: bool,
+    coming: Sequence[int] = (),
     max_batch: int = MAX_BATCH,
     max_wait_s: float = MAX_WAIT_S,
+    company_s: float = COMPANY_S,
 ) -> Plan:
     """Decide what to send: nothing without a ``free`` slot; a full batch at once; a smaller one when the oldest waited.
 
-    Urgent images come first, then the oldest. An urgent image does not wait for company at all.
+    Urgent images come first, then the oldest. ``coming`` holds the priorities of images that are being decoded: for those
+    the others wait, an urgent one for urgent company only. Without any, an urgent image goes at once.
     """
     if not waiting or not free:
         return Plan()
     order = sorted(range(len(waiting)), key=lambda i: (waiting[i].priority, waiting[i].since, i))
-    due = min(w.since for w in waiting) + max_wait_s
-    urgent = waiting[order[0]].priority < PRIORITY_ROUTINE
-    if len(waiting) >= max_batch or urgent or now >= due:
+    first = waiting[order[0]].priority
+    urgent = first < PRIORITY_ROUTINE
+    rivals = [w.since for w in waiting if w.priority < PRIORITY_ROUTINE or not urgent]
+    company = any(priority < PRIORITY_ROUTINE or not urgent for priority in coming)
+    due = min(rivals) + (company_s if company else 0 if urgent else max_wait_s)
+    if len(waiting) >= max_batch or now >= due:
         return Plan(take=tuple(order[:max_batch]))
     return Plan(wake_in=due - now)
 
@@ -90,6 +101,20 @@ class Batcher:
         self._queues: dict[str, tuple[ModelSpec, list[_Item]]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._coming: dict[str, Counter[int]] = {}
+
+    @contextmanager
+    def announced(self, model: ModelSpec, priority: int = PRIORITY_ROUTINE) -> Iterator[None]:
+        """Say that an image is being made ready; submit it right after this block, with no await in between."""
+        key = _key(model)
+        coming = self._coming.setdefault(key, Counter())
+        coming[priority] += 1
+        try:
+            yield
+        finally:
+            coming[priority] -= 1
+            # Later: the image itself is submitted first. Where it never comes, those who waited for it go on.
+            asyncio.get_running_loop().call_soon(self._decide, key)
 
     async def submit(self, model: ModelSpec, array: NDArray[Any], priority: int = PRIORITY_ROUTINE) -> Arrays:
         """Outputs for one image (no batch axis in, none out), for models with one input.
@@ -98,7 +123,7 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         item = _Item({model.inputs[0].name: array}, Waiting(priority, loop.time()), loop.create_future())
-        key = f"{model.digest}:{model.version}"
+        key = _key(model)
         _, queue = self._queues.setdefault(key, (model, []))
         queue.append(item)
         self._decide(key)
@@ -117,11 +142,15 @@ class Batcher:
 
     def _decide(self, key: str) -> None:
         """Follow the plan for one model's queue."""
+        if key not in self._queues:
+            return
         model, queue = self._queues[key]
         loop = asyncio.get_running_loop()
         size = min(self._max_batch, model.max_batch_size)
         waiting = [item.waiting for item in queue]
-        made = plan(waiting, loop.time(), free=self._free > 0, max_batch=size, max_wait_s=self._max_wait)
+        coming = [*self._coming.get(key, Counter()).elements()]
+        now, free = loop.time(), self._free > 0
+        made = plan(waiting, now, free=free, coming=coming, max_batch=size, max_wait_s=self._max_wait)
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if made.take:
@@ -177,6 +206,10 @@ class Batcher:
         for row, item in enumerate(batch):
             if not item.answer.done():
                 item.answer.set_result({key: value[row] for key, value in outputs.items()})
+
+
+def _key(model: ModelSpec) -> str:
+    return f"{model.digest}:{model.version}"
 
 
 def _fail(batch: list[_Item], error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Talks to tritonserver over gRPC. The only file that knows the client library."""
+"""Talks to tritonserver over gRPC; with shared_memory.py, the only file that knows the client library."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ from inference.backend import (
     canary,
     check_batch,
 )
+from inference.breaker import BytesInFlight, Circuit
+from inference.shared_memory import SharedInputs, remove_leftovers, shares_host
 from inference.spec import PRIORITY_ROUTINE, ModelSpec
 
+BYTES_IN_FLIGHT = 64 << 20
+"""Bytes of tensors at the server at once: eight batches of eight slices of 512 × 512, twice over."""
+AWAY = frozenset({"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"})
+"""gRPC statuses that say nothing but that the server was not reached, or not in time."""
 IN_FLIGHT = 16
 """Requests of this process at the server at once: enough to keep its batcher fed, few enough for its shared memory."""
 CONTROL_DEADLINE_S = 30.0
@@ -32,6 +38,8 @@ WATCH_INTERVAL_S = 5.0
 INTERNAL = "StatusCode.INTERNAL"
 """What a request gets whose model process is dead."""
 
+UNKNOWN_REGION = "StatusCode.NOT_FOUND"
+"""What a server says that was started again, and knows neither region nor, for a moment, the model."""
 REJECTED = frozenset({"StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE", "StatusCode.UNIMPLEMENTED"})
 """gRPC statuses that a second attempt cannot change. Everything else (an ill stub answers INTERNAL) is worth one."""
 
@@ -39,10 +47,26 @@ REJECTED = frozenset({"StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE", 
 class TritonClient:
     """An :class:`inference.backend.InferenceBackend` with one channel to one server."""
 
-    def __init__(self, address: str, *, in_flight: int = IN_FLIGHT) -> None:
-        """``address`` is host:port. Must be made inside the event loop that uses it."""
+    def __init__(
+        self,
+        address: str,
+        *,
+        in_flight: int = IN_FLIGHT,
+        bytes_in_flight: int = BYTES_IN_FLIGHT,
+        shared_memory: bool | None = None,
+    ) -> None:
+        """``address`` is host:port. Must be made inside the event loop that uses it.
+
+        ``shared_memory``: whether inputs go through it; without a word, where the address is this machine's own.
+        """
         self._client = triton.InferenceServerClient(address)
         self._slots = asyncio.Semaphore(in_flight)
+        self._bytes = BytesInFlight(bytes_in_flight)
+        self._circuit = Circuit()
+        wanted = shares_host(address) if shared_memory is None else shared_memory
+        self._shared = SharedInputs(self._client) if wanted else None
+        if wanted:
+            remove_leftovers()
         self._loads: Counter[str] = Counter()
         self._suspects: set[str] = set()
         self._suspicion = asyncio.Event()
@@ -61,23 +85,60 @@ class TritonClient:
     ) -> Arrays:
         """See the protocol. The deadline runs from the call, waiting for a slot included."""
         check_batch(model, arrays)
+        loop = asyncio.get_running_loop()
+        if not self._circuit.allows(loop.time()):
+            raise InferenceUnavailableError(f"{model.name} is not asked: the server was away a moment ago")
+        self._circuit = self._circuit.tried(loop.time())
         load = self._loads[model.name]
+        size = sum(array.nbytes for array in arrays.values())
         try:
-            async with asyncio.timeout(deadline_s), self._slots:
-                answer = await self._client.infer(
-                    model.name,
-                    [_input(name, array) for name, array in arrays.items()],
-                    model_version=str(model.version),
-                    outputs=[triton.InferRequestedOutput(tensor.name) for tensor in model.outputs],
-                    priority=priority,
-                    client_timeout=deadline_s,
-                )
+            async with asyncio.timeout(deadline_s), self._slots, self._bytes.hold(size):
+                answer = await self._ask(model, arrays, priority, deadline_s)
         except TimeoutError as error:
+            self._circuit = self._circuit.failed(loop.time())
             raise InferenceUnavailableError(f"{model.name} did not answer in {deadline_s:g} s") from error
         except InferenceServerException as error:
-            self._note(model.name, str(error.status()), load)
-            raise classified(model.name, str(error.status())) from error
+            status = str(error.status())
+            self._circuit = self._circuit.failed(loop.time()) if status in AWAY else self._circuit.succeeded()
+            self._note(model.name, status, load)
+            raise classified(model.name, status) from error
+        self._circuit = self._circuit.succeeded()
         return {tensor.name: np.array(answer.as_numpy(tensor.name)) for tensor in model.outputs}
+
+    async def _ask(
+        self, model: ModelSpec, arrays: Mapping[str, NDArray[Any]], priority: int, deadline_s: float
+    ) -> triton.InferResult:
+        """One request: through shared memory where that works, else sent."""
+        lent = await self._shared.lend(arrays) if self._shared else None
+        if lent is not None and self._shared is not None:
+            region, inputs = lent
+            try:
+                answer = await self._request(model, inputs, priority, deadline_s)
+            except InferenceServerException as error:
+                if str(error.status()) in REJECTED | {
+                    INTERNAL
+                }:  # answered: nobody reads from the region any more
+                    self._shared.give_back(region)
+                if str(error.status()) != UNKNOWN_REGION:
+                    raise
+                self._shared.forget()
+            else:
+                self._shared.give_back(region)
+                return answer
+        inputs = [_input(name, array) for name, array in arrays.items()]
+        return await self._request(model, inputs, priority, deadline_s)
+
+    async def _request(
+        self, model: ModelSpec, inputs: list[triton.InferInput], priority: int, deadline_s: float
+    ) -> triton.InferResult:
+        return await self._client.infer(
+            model.name,
+            inputs,
+            model_version=str(model.version),
+            outputs=[triton.InferRequestedOutput(tensor.name) for tensor in model.outputs],
+            priority=priority,
+            client_timeout=deadline_s,
+        )
 
     async def ready(self) -> bool:
         """See the protocol."""
@@ -89,7 +150,9 @@ class TritonClient:
     async def live(self) -> bool:
         """Whether the server runs at all; it is not ready while a model loads, or where one could not be loaded."""
         try:
-            return bool(await self._client.is_server_live(client_timeout=CONTROL_DEADLINE_S))
+            alive = bool(await self._client.is_server_live(client_timeout=CONTROL_DEADLINE_S))
+            self._circuit = self._circuit.succeeded() if alive else self._circuit
+            return alive
         except InferenceServerException:
             return False
 
@@ -137,6 +200,8 @@ class TritonClient:
 
     async def close(self) -> None:
         """See the protocol."""
+        if self._shared:
+            await self._shared.close()
         await self._client.close()
 
 

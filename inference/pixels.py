@@ -1,125 +1,163 @@
-"""From the bytes of a DICOM file to what a model reads, and to a picture a browser shows.
+"""From a DICOM file, or its header and frames in a store, to what a model reads.
 
 The contract is checked on every image, before any number is computed: a picture of another kind is refused with a
-reason, never guessed at. Stored values are resized first and scaled afterwards: both are linear, and the small image
-is cheap to scale.
+reason, never guessed at (:mod:`inference.input_contract`). Stored values are resized first and scaled afterwards: both are
+linear, and the small image is cheap to scale. What a model's numbers are is said by its :class:`inference.spec.Reading`.
 """
 
 from __future__ import annotations
 
-import logging
-import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from typing import Any
 
+import cv2
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
+from inference import input_contract as contract
+from inference.decoding import Form, Values, decode_frame, decode_reduced
+from inference.display import display_array, display_image
+from inference.frames import Buffer, DicomImage, open_image, refusing
+from inference.geometry import Geometry, PatientGeometry, detector_spacing, patient_geometry
+from inference.input_contract import LARGEST_PIXELS, LARGEST_SIDE, REASONS, SMALLEST_SIDE
 from inference.spec import ModelSpec, NotAcceptableError
+
+__all__ = [
+    "LARGEST_PIXELS", "LARGEST_SIDE", "REASONS", "SMALLEST_SIDE", "Geometry", "PatientGeometry", "PixelFrame",
+    "display_array", "display_image", "fit_square", "frame_for_model", "open_image",
+]  # fmt: skip
 
 Gray = NDArray[np.uint16]
 
-REASONS = frozenset(
-    {
-        "not a DICOM file", "header unreadable", "no pixel data", "wrong modality", "wrong body part", "wrong view",
-        "view unknown", "more than one frame", "colour image", "signed pixel values", "unsupported bit depth", "absurd size",
-        "unsupported transfer syntax", "pixel data truncated", "pixel data unreadable", "constant image",
-        "non-square pixels",
-    }
-)  # fmt: skip
-"""Every reason that :class:`NotAcceptableError` may carry from here."""
-
-DAMAGE = (
-    ValueError, TypeError, LookupError, AttributeError, RuntimeError, OSError, EOFError, ArithmeticError,
-    AssertionError, MemoryError, struct.error, InvalidDicomError, BytesLengthException,
-)  # fmt: skip
-"""What the DICOM library and its decoders raise on damaged files; elements are parsed when they are first asked for."""
-
-warnings.filterwarnings("ignore", module=r"pydicom\.")
-logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-"""The library's warnings and logs quote values. Set once: to set it per call is not safe among threads."""
-
-SMALLEST_SIDE, LARGEST_SIDE = 128, 8192
-"""Rows and columns a projection X-ray can have; outside lie thumbnails and corrupt headers."""
-LARGEST_PIXELS = 36_000_000
-"""Pixels per frame: a 43 cm detector at 0.075 mm has 33 million."""
-NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
-"""Implicit and explicit VR little endian: read without a decoder."""
-SQUARE_TOLERANCE = 0.02
-"""Relative difference of row and column spacing that still counts as square."""
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How the model's square lies over the original image: scaled by ``scale``, then shifted by the offsets."""
-
-    rows: int
-    columns: int
-    side: int
-    scale: float
-    """Model pixels per original pixel."""
-    left: int
-    top: int
-    """Padding of the square, in model pixels."""
-
-    def to_original(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        """Box (x0, y0, x1, y1) in model pixels to original columns and rows, clipped to the image."""
-        x0, y0, x1, y1 = box
-        return (
-            min(max((x0 - self.left) / self.scale, 0.0), float(self.columns)),
-            min(max((y0 - self.top) / self.scale, 0.0), float(self.rows)),
-            min(max((x1 - self.left) / self.scale, 0.0), float(self.columns)),
-            min(max((y1 - self.top) / self.scale, 0.0), float(self.rows)),
-        )
+AIR = -1024
+"""Hounsfield units of padding, and the least that is handed on: scanners fill what is outside their field with less than air."""
 
 
 @dataclass(frozen=True)
 class PixelFrame:
-    """``tensor`` (1, side, side) as the model's input wants it, and where it came from."""
+    """``tensor`` (channels, side, side) as the model's input wants it, and where it came from."""
 
-    tensor: Gray
+    tensor: NDArray[Any]
     geometry: Geometry
+    patient: PatientGeometry | None = None
+    """Where the frame lies in the patient, for slices that say so."""
+    spacing_mm: tuple[float, float] | None = None
+    """Millimetres per original row and column on the detector, for projections that say so."""
 
 
-def frame_for_model(data: bytes, spec: ModelSpec) -> PixelFrame:
-    """Read a DICOM file for ``spec``, or raise :class:`NotAcceptableError`.
+def frame_for_model(data: Buffer | DicomImage, spec: ModelSpec, frame: int | None = None) -> PixelFrame:
+    """Read one frame for ``spec``, or raise :class:`NotAcceptableError`.
 
-    Values are inverted for MONOCHROME1 (PS3.3 §C.7.6.3.1.2) and for a negative rescale slope, so that dense tissue is
-    bright, and spread to 16 bits.
+    Parameters
+    ----------
+    data
+        A DICOM file, or the header and byte ranges of one (:func:`inference.frames.open_image`).
+    spec
+        What the model takes: ``spec.reading`` says what its numbers are, the first input's last dim how many pixels per side.
+    frame
+        Which frame, from 0; without it the middle one. X-rays have one.
     """
-    with _refusing("header unreadable"):
-        dataset = _read(data)
-        _check_kind(dataset, spec)
-        _check_form(dataset)
-        stored, top = _dense_bright(dataset)
-    if int(stored.min()) == int(stored.max()):
-        raise NotAcceptableError("constant image")
-    tensor, geometry = fit_square(stored, top, spec.inputs[0].dims[-1])
-    return PixelFrame(tensor, geometry)
+    with refusing("header unreadable"):
+        image = data if isinstance(data, DicomImage) else open_image(data)
+        contract.check_kind(image.header, spec)
+        index = (image.frames - 1) // 2 if frame is None else frame
+        if not 0 <= index < image.frames:
+            raise NotAcceptableError("pixel data truncated")
+        match spec.reading.values:
+            case "density":
+                return _density(image, spec)
+            case "hounsfield":
+                return _hounsfield(image, spec, index)
+            case "signal":
+                return _signal(image, spec, index)
+            case "colour":
+                return _colour(image, spec, index)
 
 
-def _dense_bright(dataset: Dataset) -> tuple[Gray, int]:
-    """Stored values, turned so that dense tissue is bright, and the greatest value they can have."""
-    stored = _stored_values(dataset)
-    top = (1 << int(dataset.BitsStored)) - 1
-    padding = _padding(dataset, stored)
-    np.bitwise_and(stored, top, out=stored)  # overlay bits may sit above the stored ones
-    if _dense_is_dark(dataset):
-        np.subtract(top, stored, out=stored)
-    if padding is not None:
-        stored[padding] = stored[~padding].min()  # so that no statistic sees it
-    return stored, top
+def _density(image: DicomImage, spec: ModelSpec) -> PixelFrame:
+    """Values are inverted for MONOCHROME1 (PS3.3 §C.7.6.3.1.2) and for a negative rescale slope: dense tissue is bright."""
+    header, side = image.header, spec.inputs[0].dims[-1]
+    contract.check_xray_header(header)
+    contract.check_size(header, contract.SMALLEST_SIDE)
+    top = (1 << int(header.BitsStored)) - 1
+    dark = _dense_is_dark(header)
+    padding_value = header.get("PixelPaddingValue")
+    levels = _levels_to_spare(header, side) if spec.reading.reduced and padding_value is None else 0
+    stored = decode_reduced(image, 0, levels) if levels else None
+    if stored is None:
+        stored = decode_frame(image)
+        contract.check_levels(stored)
+        stored = _unpadded(stored, padding_value, dark=dark)
+    small, geometry = resized(stored, side, shape=(int(header.Rows), int(header.Columns)))
+    if dark:
+        small = np.asarray(top - np.minimum(small, top), dtype=np.uint16)
+    contract.check_xray(small, template=spec.reading.template)
+    return PixelFrame(_spread(small, top, geometry), geometry, None, detector_spacing(header))
+
+
+def _hounsfield(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
+    """Whole Hounsfield units; padding, and what is darker than air, as air."""
+    header, side = image.header, spec.inputs[0].dims[-1]
+    contract.check_size(header, contract.SMALLEST_SLICE)
+    slope, intercept = contract.check_ct_header(header)
+    stored = decode_frame(image, index)
+    contract.check_hounsfield(stored, slope, intercept)
+    outside = _padding(stored, header.get("PixelPaddingValue"))
+    values = _rescaled(stored, slope, intercept)
+    if outside is not None:
+        values[outside] = AIR
+    small, geometry = resized(values, side)
+    return PixelFrame(_padded(small, geometry, AIR), geometry, patient_geometry(header, index))
+
+
+def _rescaled(stored: Values, slope: float, intercept: float) -> NDArray[np.int16]:
+    """Whole units within int16, at least :data:`AIR`. Whole-numbered rescales, which most are, need no float."""
+    whole = slope == 1 and intercept.is_integer() and abs(intercept) < 1 << 14
+    if (
+        whole
+        and (stored.dtype.itemsize == 1 or int(stored.max()) < 1 << 14)
+        and int(stored.min()) > -(1 << 14)
+    ):
+        units = stored.astype(np.int16)
+        units += np.int16(intercept)
+        return np.asarray(np.maximum(units, np.int16(AIR), out=units))
+    values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    return np.asarray(np.rint(np.clip(values, AIR, np.iinfo(np.int16).max)), dtype=np.int16)
+
+
+def _signal(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
+    """Magnetic resonance has no unit: the image's own range, from zero to its brightest, over 16 bits."""
+    header, side = image.header, spec.inputs[0].dims[-1]
+    contract.check_size(header, contract.SMALLEST_SLICE)
+    contract.check_gray(header)
+    stored = _unpadded(decode_frame(image, index), header.get("PixelPaddingValue"), dark=False)
+    small, geometry = resized(np.maximum(stored, 0), side)
+    contract.check_filled(small)
+    spread = np.rint(small.astype(np.float32) * np.float32(65535 / int(small.max()))).astype(np.uint16)
+    return PixelFrame(_padded(spread, geometry, 0), geometry, patient_geometry(header, index))
+
+
+def _colour(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
+    """Red, green and blue of 8 bits, or their luminance (ITU-R BT.601) where the model has one channel."""
+    header = image.header
+    contract.check_size(header, contract.SMALLEST_SLICE)
+    channels, side = spec.inputs[0].dims[0], spec.inputs[0].dims[-1]
+    if contract.text(header, "PhotometricInterpretation") == "PALETTE COLOR":
+        raise NotAcceptableError("colour image")
+    values = decode_frame(image, index)
+    above = Form.of(header).stored - 8
+    picture = np.asarray(values >> above if above > 0 else values, dtype=np.uint8)
+    if contract.text(header, "PhotometricInterpretation") == "MONOCHROME1":
+        picture = 255 - picture
+    if picture.ndim == 3 and channels == 1:
+        picture = np.asarray(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    small, geometry = resized(picture, side)
+    contract.check_filled(small)
+    if small.ndim == 2:
+        return PixelFrame(np.repeat(_padded(small, geometry, 0), channels, axis=0), geometry)
+    planes = [_padded(small[:, :, channel], geometry, 0) for channel in range(3)]
+    return PixelFrame(np.concatenate(planes), geometry)
 
 
 def fit_square(pixels: Gray, top: int, side: int) -> tuple[Gray, Geometry]:
@@ -127,163 +165,82 @@ def fit_square(pixels: Gray, top: int, side: int) -> tuple[Gray, Geometry]:
 
     Returns shape (1, side, side) and the geometry. Box filtering is pinned: a single case moves with the kernel.
     """
-    rows, columns = pixels.shape
+    small, geometry = resized(pixels, side)
+    return _spread(small, top, geometry), geometry
+
+
+def resized(pixels: Values, side: int, shape: tuple[int, int] | None = None) -> tuple[Values, Geometry]:
+    """Average over areas so that the longer side is ``side``; enlarge linearly.
+
+    Halves while that is exact, which costs a tenth of one long step and differs by a rounding. ``shape`` is the original's
+    rows and columns where ``pixels`` is a reduced decode of it. Returns the picture without padding, and the geometry.
+    """
+    rows, columns = shape or (pixels.shape[0], pixels.shape[1])
     scale = side / max(rows, columns)
     height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
-    small = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX))
-    up, left = (side - height) // 2, (side - width) // 2
-    padded = np.pad(small, ((up, side - height - up), (left, side - width - left)), mode="edge")
-    spread = np.rint(padded.astype(np.float32) * np.float32(65535 / top)).astype(np.uint16)
-    return spread[None], Geometry(rows, columns, side, scale, left, up)
+    geometry = Geometry(rows, columns, side, scale, (side - width) // 2, (side - height) // 2)
+    small: NDArray[Any] = pixels
+    while (
+        not (small.shape[0] % 2 or small.shape[1] % 2)
+        and small.shape[0] >= 2 * height
+        and small.shape[1] >= 2 * width
+    ):
+        small = cv2.resize(small, (small.shape[1] // 2, small.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    if small.shape[:2] != (height, width):
+        kernel = cv2.INTER_AREA if small.shape[0] > height or small.shape[1] > width else cv2.INTER_LINEAR
+        small = cv2.resize(small, (width, height), interpolation=kernel)
+    return small, geometry
 
 
-def display_image(data: bytes, max_side: int = 1024) -> bytes:
-    """JPEG of the file's middle frame for the viewer, longer side at most ``max_side``.
-
-    Uses the file's first window where it has one (PS3.3 §C.11.2), else the range between the 0.5th and 99.5th
-    percentile. Raises :class:`NotAcceptableError` for what the installed decoders cannot read.
-    """
-    picture = Image.fromarray(display_array(data))
-    picture.thumbnail((max_side, max_side), Image.Resampling.BOX)
-    out = BytesIO()
-    picture.save(out, "JPEG", quality=88)
-    return out.getvalue()
+def _spread(small: Values, top: int, geometry: Geometry) -> Gray:
+    """0..top to 16 bits, padded by the border's values to (1, side, side)."""
+    spread = small.astype(np.float32)
+    spread *= np.float32(65535 / top)
+    return _padded(np.rint(np.minimum(spread, 65535)).astype(np.uint16), geometry, None)
 
 
-def display_array(data: bytes) -> NDArray[np.uint8]:
-    """The picture of :func:`display_image` before scaling and coding: (rows, columns) or (rows, columns, 3) uint8."""
-    with _refusing("header unreadable"):
-        dataset = _read(data)
-        _check_size(dataset)
-        frame = _decoded(dataset, (int(dataset.get("NumberOfFrames") or 1) - 1) // 2)
-        if frame.ndim == 3:
-            return np.asarray(frame if frame.dtype == np.uint8 else frame // 256, dtype=np.uint8)
-        values = apply_modality_lut(frame, dataset)
-        if "WindowWidth" in dataset or "VOILUTSequence" in dataset:
-            values = apply_voi_lut(values, dataset)
-        return _to_bytes(np.asarray(values, dtype=np.float32), inverted=_is_inverted(dataset))
+def _padded(small: NDArray[Any], geometry: Geometry, value: int | None) -> NDArray[Any]:
+    """(1, side, side) with ``value``, or the border's values, around the picture."""
+    height, width = small.shape
+    if height == width == geometry.side:
+        return small[None]
+    below, right = geometry.side - height - geometry.top, geometry.side - width - geometry.left
+    edges = ((geometry.top, below), (geometry.left, right))
+    if value is None:
+        return np.pad(small, edges, mode="edge")[None]
+    return np.pad(small, edges, constant_values=value)[None]
 
 
-@contextmanager
-def _refusing(reason: str) -> Iterator[None]:
-    """Turn what damage raises into a refusal. The cause is cut off: it may quote the file."""
-    try:
-        yield
-    except DAMAGE:
-        raise NotAcceptableError(reason) from None
+def _levels_to_spare(header: Dataset, side: int) -> int:
+    """How often the image can be halved and still have twice the pixels of the input per side."""
+    longer = max(int(header.Rows), int(header.Columns))
+    return max(0, int(np.log2(longer / (2 * side)))) if longer > 2 * side else 0
 
 
-def _to_bytes(values: NDArray[np.float32], *, inverted: bool) -> NDArray[np.uint8]:
-    """Spread the bulk of the values over 0..255."""
-    low, high = (float(v) for v in np.percentile(values[::2, ::2], (0.5, 99.5)))
-    if high <= low:
-        low, high = float(values.min()), float(values.max()) + 1e-6
-    gray = np.clip((values - low) * (255 / (high - low)), 0, 255)
-    return np.asarray(255 - gray if inverted else gray, dtype=np.uint8)
-
-
-def _read(data: bytes) -> Dataset:
-    """Parse the file; one that is not DICOM, or has no image, is refused."""
-    with _refusing("not a DICOM file"):
-        dataset = pydicom.dcmread(BytesIO(data))
-    if "PixelData" not in dataset:
-        raise NotAcceptableError("no pixel data")
-    return dataset
-
-
-def _check_kind(dataset: Dataset, spec: ModelSpec) -> None:
-    """Modality, body part and view must be ones that the model was made for; an unknown view is not."""
-    if _text(dataset, "Modality") not in spec.modalities:
-        raise NotAcceptableError("wrong modality")
-    if _text(dataset, "BodyPartExamined") not in spec.body_parts:
-        raise NotAcceptableError("wrong body part")
-    view = _text(dataset, "ViewPosition")
-    if not view:
-        raise NotAcceptableError("view unknown")
-    if view not in spec.views:
-        raise NotAcceptableError("wrong view")
-
-
-def _check_form(dataset: Dataset) -> None:
-    """One grayscale frame of unsigned values with square pixels."""
-    if int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise NotAcceptableError("more than one frame")
-    if int(dataset.get("SamplesPerPixel") or 1) != 1 or not _text(
-        dataset, "PhotometricInterpretation"
-    ).startswith("MONOCHROME"):
-        raise NotAcceptableError("colour image")
-    if int(dataset.get("PixelRepresentation") or 0) != 0:
-        raise NotAcceptableError("signed pixel values")
-    if dataset.get("BitsAllocated") not in (8, 16) or not 6 <= int(dataset.get("BitsStored") or 0) <= 16:
-        raise NotAcceptableError("unsupported bit depth")
-    _check_size(dataset)
-    spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
-    if spacing and abs(float(spacing[0]) / float(spacing[1]) - 1) > SQUARE_TOLERANCE:
-        raise NotAcceptableError("non-square pixels")
-
-
-def _check_size(dataset: Dataset) -> None:
-    """Refuse a size that no image of this kind has, before memory is asked for."""
-    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    if rows <= 0 or columns <= 0 or max(rows, columns) > LARGEST_SIDE or rows * columns > LARGEST_PIXELS:
-        raise NotAcceptableError("absurd size")
-
-
-def _stored_values(dataset: Dataset) -> Gray:
-    """Stored pixel values as uint16, straight from the bytes where the transfer syntax is native."""
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    if min(rows, columns) < SMALLEST_SIDE:
-        raise NotAcceptableError("absurd size")
-    if _transfer_syntax(dataset) not in NATIVE:
-        return np.array(_decoded(dataset, 0), dtype=np.uint16)
-    dtype = np.dtype("<u2") if dataset.BitsAllocated == 16 else np.dtype("u1")
-    if len(dataset.PixelData) < rows * columns * dtype.itemsize:
-        raise NotAcceptableError("pixel data truncated")
-    values = np.frombuffer(dataset.PixelData, dtype, count=rows * columns).reshape(rows, columns)
-    return np.array(values, dtype=np.uint16)
-
-
-def _decoded(dataset: Dataset, index: int) -> NDArray[np.integer]:
-    """One frame by the installed decoders."""
-    if not _has_decoder(dataset):
-        raise NotAcceptableError("unsupported transfer syntax")
-    with _refusing("pixel data unreadable"):
-        return np.asarray(pixel_array(dataset, index=index))
-
-
-def _has_decoder(dataset: Dataset) -> bool:
-    """Whether something installed reads this transfer syntax."""
-    syntax = _transfer_syntax(dataset)
-    if syntax in NATIVE | {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}:
-        return True
-    try:
-        return bool(get_decoder(UID(syntax)).is_available)
-    except RuntimeError:  # a syntax that the library does not know at all
-        return False
-
-
-def _transfer_syntax(dataset: Dataset) -> str:
-    return str(dataset.file_meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
-
-
-def _is_inverted(dataset: Dataset) -> bool:
-    """Whether low values are bright on the screen."""
-    return _text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
-
-
-def _dense_is_dark(dataset: Dataset) -> bool:
+def _dense_is_dark(header: Dataset) -> bool:
     """Whether stored values must be turned for dense tissue to be bright."""
-    return _is_inverted(dataset) != (float(dataset.get("RescaleSlope") or 1) < 0)
+    inverted = contract.text(header, "PhotometricInterpretation") == "MONOCHROME1"
+    return inverted != (float(header.get("RescaleSlope") or 1) < 0)
 
 
-def _padding(dataset: Dataset, stored: Gray) -> NDArray[np.bool_] | None:
+def _padding(stored: Values, value: object) -> NDArray[np.bool_] | None:
     """Where the image is padding (PS3.3 §C.7.5.1.1.2), if it says so and is not nothing else."""
-    value = dataset.get("PixelPaddingValue")
     if not isinstance(value, int):
         return None
-    padding = stored == (value & 0xFFFF)
+    bits = 8 * stored.dtype.itemsize
+    wanted = value & ((1 << bits) - 1)
+    if stored.dtype.kind == "i" and wanted >= 1 << (bits - 1):
+        wanted -= 1 << bits
+    padding = np.asarray(stored == wanted)
     return padding if padding.any() and not padding.all() else None
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
-    return str(dataset.get(keyword) or "").strip().upper()
+def _unpadded(stored: Values, value: object, *, dark: bool) -> Values:
+    """Padding takes the darkest real value as it will be shown, so that no statistic sees it."""
+    padding = _padding(stored, value)
+    if padding is None:
+        return stored
+    real = stored[~padding]
+    filled = stored.copy()
+    filled[padding] = real.max() if dark else real.min()
+    return filled

@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 PRIORITY_STAT, PRIORITY_ROUTINE = 1, 2
 """Triton's priority levels: 1 is served first; replays share the routine level and are held back by their producer."""
@@ -55,6 +56,14 @@ class Label:
     bias: float
     threshold: float
     """Calibrated probability from which the finding counts as present."""
+    conformal: bool = False
+    """Whether calibration chose the two bounds below, with a promise; else the publishing step's fixed ones hold."""
+    high_from: float | None = None
+    """Calibrated probability from which it is `high`; None where calibration could not support such a class."""
+    low_below: float | None = None
+    """Calibrated probability below which it is `low`; None where calibration could not support such a class."""
+    share_of_peak: float = 0.5
+    """A cell of the map belongs to the region if its probability is at least this share of the strongest cell's."""
 
     def probability(self, logit: float) -> float:
         """Calibrated probability of a raw logit: ``sigmoid(logit / temperature + bias)``."""
@@ -63,6 +72,29 @@ class Label:
     def present(self, logit: float) -> bool:
         """Whether the calibrated probability reaches the threshold."""
         return self.probability(logit) >= self.threshold
+
+
+Values = Literal["density", "hounsfield", "signal", "colour"]
+"""What a model's numbers are, see :class:`Reading`."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How :func:`inference.pixels.frame_for_model` turns an image into the model's input.
+
+    ``values``:
+
+    - ``density`` (CR, DX): stored values, dense tissue bright, spread from 0..2^BitsStored-1 to 16 bits; uint16 (1, s, s)
+    - ``hounsfield`` (CT): Hounsfield units, whole numbers from -1024 up, padding as air (-1024); int16 (1, s, s)
+    - ``signal`` (MR): values without unit, the image's range from 0 to its greatest value spread to 16 bits; uint16 (1, s, s)
+    - ``colour`` (US): red, green, blue of 8 bits; uint8 (3, s, s), or one channel of luminance if the input has one
+    """
+
+    values: Values = "density"
+    reduced: bool = True
+    """Whether a JPEG 2000 X-ray may be decoded at a lower resolution, of still twice the input's pixels per side."""
+    template: str = "chest"
+    """For ``density``: the picture that the image must look like (``chest``: a frontal chest), or nothing."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +119,14 @@ class ModelSpec:
     minimum_age_years: int
     golden_logits: tuple[float, ...]
     """Outputs for :func:`inference.golden.golden_image`: what a canary compares with."""
+    reading: Reading = Reading()
+    """What the numbers of the input are, and which images are refused."""
+    unit: Literal["image", "series"] = "image"
+    """What one result is about; labels are calibrated for it. A series is read when its study is complete."""
+    pooling: tuple[float, ...] = ()
+    """Per label the sharpness s of the map's soft maximum: logit = log(mean(exp(s * map))) / s. Empty where it is not one."""
+    multi_frame: bool = False
+    """Whether files with several frames are read (their middle frame)."""
 
     @property
     def digest(self) -> str:

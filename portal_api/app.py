@@ -10,14 +10,14 @@ from fastapi.staticfiles import StaticFiles
 from portal_api.context import Portal
 from portal_api.headers import SecurityHeaders
 from portal_api.identity import Sessions
-from portal_api.routes import alerts, failures, operations, session, studies, worklist
+from portal_api.routes import alerts, failures, operations, resolve, session, studies, worklist
 from portal_api.web.words import environment
 from runtime.connections import Connections
 from runtime.credentials import Credentials
 
 WEB = Path(__file__).parent / "web"
 VERSION = "0.1.0"
-SUBJECTS = (worklist, studies, alerts, operations, session)
+SUBJECTS = (worklist, studies, alerts, operations, resolve, session)
 """Every module with routes."""
 
 

@@ -9,9 +9,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from jinja2 import Environment
 
-from portal_api.identity import Person, Sessions, forged, provenance
+from portal_api.identity import Person, Sessions, forged, is_for_programs, provenance
 from portal_api.services import denials
-from portal_api.services.access import ForbiddenError, Permission, UnauthenticatedError, allows, may_sign_in
+from portal_api.services.access import ForbiddenError, Permission, UnauthenticatedError, allows, is_known
 from runtime.connections import Connections
 from runtime.credentials import Credentials
 
@@ -46,7 +46,7 @@ def person_of(request: Request) -> Person | None:
         return portal.sessions.read(cookie)
     header = request.headers.get("authorization", "")
     credential = portal.credentials.verify(header) if header.startswith("Bearer ") else None
-    if credential is None or not request.url.path.startswith("/api/"):
+    if credential is None or not is_for_programs(request.url.path):
         return None
     return Person(user=credential.user, role=credential.role, site=credential.site, csrf="")
 
@@ -56,7 +56,7 @@ def requires(permission: Permission) -> Callable[[Request], Person]:
 
     def check(request: Request) -> Person:
         person = person_of(request)
-        if person is None or not may_sign_in(person.role):
+        if person is None or not is_known(person.role):
             raise UnauthenticatedError
         if not allows(person.role, permission):
             denials.record(portal_of(request).connections, person, permission)

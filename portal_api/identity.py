@@ -14,6 +14,8 @@ from itsdangerous import BadData, URLSafeSerializer
 from runtime.clock import MICROSECONDS, Clock
 from runtime.credentials import Credential
 
+RESOLVE_PATH = "/resolve"
+"""Where other systems ask for accession numbers: not under `/api/`, which is the portal's own."""
 SESSION_LIFETIME_S = 8 * 3600
 """Seconds: one shift; a workstation left on overnight asks again."""
 
@@ -60,6 +62,11 @@ class Sessions:
             return person if self._clock.now() < int(session["until"]) else None
         except (BadData, KeyError, TypeError, ValueError):
             return None
+
+
+def is_for_programs(path: str) -> bool:
+    """Whether an address takes bearer tokens and answers problem details instead of pages."""
+    return path == RESOLVE_PATH or path.startswith("/api/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +27,8 @@ from schemas.identifiers import PseudonymKey, Pseudonyms, WeakKeyError, site_key
 
 INSTANCE_VARIABLE = "RADSTREAM_INSTANCE"
 """Environment variable that tells apart several processes of one component; unset for the only one."""
+HOSTNAME = "hostname"
+"""Value of that variable where each process has a host name of its own, which it keeps when it is restarted: a container."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def assemble(
     auditor = Auditor(publisher, component)
     sealed = SealedObjects(ports.objects, keys, auditor.component_used)
     instance = os.environ.get(INSTANCE_VARIABLE, "")
+    instance = socket.gethostname() if instance == HOSTNAME else instance
     member = f"{component}-{instance}" if instance else component
     metrics = Metrics(component)
     return Connections(

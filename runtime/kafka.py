@@ -32,12 +32,15 @@ from runtime.kafka_consumer import PAUSE_S, KafkaConsumer, received
 from runtime.kafka_errors import asked, decision
 from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Record
 from runtime.settings import KafkaSettings
+from runtime.transport import kafka_client
 from schemas.topics import DEAD_LETTER_RETENTION_HOURS, catalogue
 
 T = TypeVar("T")
 
 ANSWER_S = 10.0
 """Seconds for one question about topics or offsets."""
+LEADERS_S = 60.0
+"""Seconds in which new topics must have leaders: a broker on a busy machine takes half a second for each."""
 CONFIRM_MS = 30_000
 """Milliseconds in which a record must be confirmed: a broker that is killed and started again is back after 12 to 16 s."""
 FRAME_BYTES = 65_536
@@ -75,8 +78,9 @@ class KafkaLog:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._client: dict[str, Any] = {"bootstrap.servers": settings.bootstrap, **SILENT}
+        self._client: dict[str, Any] = {**kafka_client(settings), **SILENT}
         self._admin = AdminClient(self._client)
+        self._has_answered = False
         self._reading = threading.Lock()
         self._reader: Consumer | None = None
 
@@ -88,9 +92,11 @@ class KafkaLog:
             return
         copies = self._settings.replication
         wanted = [NewTopic(name, count, copies, config=self._kept(name)) for name, count in missing.items()]
-        for future in self._admin.create_topics(wanted, operation_timeout=ANSWER_S).values():
+        for future in self._asked(
+            lambda admin: admin.create_topics(wanted, operation_timeout=ANSWER_S)
+        ).values():
             _made(future)
-        deadline = time.monotonic() + ANSWER_S
+        deadline = time.monotonic() + LEADERS_S
         for name in missing:
             while not self._is_led(name):
                 if time.monotonic() > deadline:
@@ -120,7 +126,7 @@ class KafkaLog:
 
     def topics(self) -> dict[str, int]:
         """Every topic with its number of partitions; Kafka's own, and those whose partitions have no leader, left out."""
-        found = asked(lambda: self._admin.list_topics(timeout=ANSWER_S)).topics
+        found = self._asked(lambda admin: admin.list_topics(timeout=ANSWER_S)).topics
         return {
             name: len(topic.partitions)
             for name, topic in sorted(found.items())
@@ -150,15 +156,32 @@ class KafkaLog:
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset the next record will get."""
         wanted = {part: OffsetSpec.latest() for part in self._partitions(topic)}  # type: ignore[no-untyped-call]  # the library's
-        answers = asked(lambda: self._admin.list_offsets(wanted, request_timeout=ANSWER_S))
-        return {part.partition: _answered(future).offset for part, future in sorted(answers.items())}
+        return self._asked(lambda admin: _ends(admin, wanted))
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Per partition, the committed offset of a group; 0 where it never committed."""
         wanted = ConsumerGroupTopicPartitions(group, self._partitions(topic))
-        answers = asked(lambda: self._admin.list_consumer_group_offsets([wanted], request_timeout=ANSWER_S))
-        found = _answered(answers[group]).topic_partitions
-        return {part.partition: max(part.offset, 0) for part in sorted(found)}
+        return self._asked(lambda admin: _committed(admin, wanted))
+
+    def _asked(self, question: Callable[[AdminClient], T]) -> T:
+        """Ask, if need be once more by a new client.
+
+        One that has seen a broker before it was started anew goes on with the leader's old epoch and the group's old coordinator,
+        and is refused for ever. One that has had no answer yet knows nothing that could be old.
+        """
+        try:
+            return self._answer(question)
+        except OutageError:
+            if not self._has_answered:
+                raise
+        self._admin, self._has_answered = AdminClient(self._client), False
+        return self._answer(question)
+
+    def _answer(self, question: Callable[[AdminClient], T]) -> T:
+        admin = self._admin
+        answer = asked(lambda: question(admin))
+        self._has_answered = True
+        return answer
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         count = self.topics().get(topic)
@@ -194,6 +217,17 @@ class KafkaLog:
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
+
+
+def _ends(admin: AdminClient, wanted: dict[TopicPartition, OffsetSpec]) -> dict[int, int]:
+    answers = admin.list_offsets(wanted, request_timeout=ANSWER_S)
+    return {part.partition: _answered(future).offset for part, future in sorted(answers.items())}
+
+
+def _committed(admin: AdminClient, wanted: ConsumerGroupTopicPartitions) -> dict[int, int]:
+    answers = admin.list_consumer_group_offsets([wanted], request_timeout=ANSWER_S)
+    found = _answered(answers[wanted.group_id]).topic_partitions
+    return {part.partition: max(part.offset, 0) for part in sorted(found)}
 
 
 def _read_to(reader: Consumer, end: int, most: int) -> list[Record]:

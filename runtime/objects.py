@@ -23,7 +23,7 @@ from obstore.store import S3Store
 from runtime.errors import OutageError, RetryError, StopError
 from runtime.object_names import read_back, spelt, spelt_prefix
 from runtime.ports import ObjectExistsError, ObjectInfo, ObjectMissingError
-from runtime.settings import S3Settings, SecretReference
+from runtime.settings import S3Settings
 
 if TYPE_CHECKING:
     from obstore import GetOptions, WritableFile  # obstore has these names at type checking only.
@@ -60,7 +60,7 @@ class S3Objects:
 
     def __init__(self, settings: S3Settings) -> None:
         self._settings = settings
-        self._access_key, self._secret_key = _secret(settings.access_key), _secret(settings.secret_key)
+        self._access_key, self._secret_key = settings.access_key.text(), settings.secret_key.text()
         self._stores: dict[str, S3Store] = {}
         self._lock = threading.Lock()
         # One client per process: it may be used from several threads, and every other one leaks a session.
@@ -344,11 +344,6 @@ def _says_no(text: str) -> bool:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _secret(reference: SecretReference) -> str:
-    """A secret as text, without the line end that editors leave in files."""
-    return reference.read().decode().rstrip("\r\n")
 
 
 def _client_options(endpoint: str) -> ClientConfig:

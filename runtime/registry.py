@@ -14,6 +14,7 @@ from runtime.errors import OutageError, StopError
 from runtime.ports import IncompatibleSchemaError
 from runtime.schema_text import parsed_record
 from runtime.settings import RegistrySettings
+from runtime.transport import trust
 from schemas.topics import subject as subject_of
 
 ANSWER_S = 10.0
@@ -39,6 +40,10 @@ class ConfluentRegistry:
         self._client = httpx.Client(
             base_url=settings.url.rstrip("/") + "/",
             timeout=ANSWER_S,
+            verify=trust(settings.ca) if settings.url.startswith("https:") else True,
+            auth=(settings.user.text(), settings.password.text())
+            if settings.user and settings.password
+            else None,
             headers={"accept": MEDIA_TYPE, "content-type": MEDIA_TYPE},
         )
         self._texts: dict[int, str] = {}

@@ -82,6 +82,10 @@ class SecretReference(RootModel[str]):
         except binascii.Error as error:
             raise StopError(f"the secret at {self.root} is not base64") from error
 
+    def text(self) -> str:
+        """Return the secret as text, without the line end that editors leave in files; StopError where `read` raises it."""
+        return self.read().decode().rstrip("\r\n")
+
     def __str__(self) -> str:
         """Return the reference as it is written in the file."""
         return self.root
@@ -103,6 +107,10 @@ class SiteSettings(_Section):
     """Assigning authority of the site's ids (Issuer of Patient ID)."""
     webhook_url: str = ""
     webhook_secret: SecretReference | None = None
+    archive_url: str = ""
+    """Root of the DICOMweb service that takes results under their identity (`https://archive/dicom-web`); empty: none does."""
+    archive_token: SecretReference | None = None
+    """Bearer token for it."""
 
 
 class KeySettings(_Section):
@@ -148,6 +156,17 @@ class DeliverySettings(_Section):
     seed: int = 0
 
 
+def _together(user: SecretReference | None, password: SecretReference | None) -> None:
+    if (user is None) != (password is None):
+        raise ValueError("user and password are given together")
+
+
+def _trusting(ca: Path | None, encrypted: bool) -> None:
+    """A file of authorities without encryption is an installation that believes to be safe."""
+    if ca is not None and not encrypted:
+        raise ValueError("ca is given and nothing is encrypted")
+
+
 class KafkaSettings(_Section):
     """The brokers, and how safely they keep what was confirmed."""
 
@@ -159,6 +178,26 @@ class KafkaSettings(_Section):
     """Copies that must hold a record before it is confirmed (`min.insync.replicas`); at most `replication`."""
     session_timeout_ms: PositiveInt = 10_000
     """Milliseconds after which a process that says nothing loses its partitions; brokers allow 6,000 and more."""
+    tls: bool = False
+    """Whether connections are encrypted, and the brokers' certificates and names checked."""
+    ca: Path | None = None
+    """File of the authorities (PEM) that are trusted; the system's own by default."""
+    user: SecretReference | None = None
+    """With `password`: how this installation signs in (SASL)."""
+    password: SecretReference | None = None
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How it proves the password; PLAIN sends it, so outside one machine only under `tls`."""
+
+    @property
+    def protocol(self) -> str:
+        """Kafka's word for it (`security.protocol`)."""
+        return ("SASL_" if self.user else "") + ("SSL" if self.tls else "PLAINTEXT")
+
+    @model_validator(mode="after")
+    def _safe(self) -> KafkaSettings:
+        _together(self.user, self.password)
+        _trusting(self.ca, self.tls)
+        return self
 
     @model_validator(mode="after")
     def _enough_copies(self) -> KafkaSettings:
@@ -171,7 +210,18 @@ class RegistrySettings(_Section):
     """The Confluent-compatible schema registry."""
 
     url: str
-    """Where its Confluent API begins, for example `http://registry:8081` or `http://registry:8080/apis/ccompat/v7`."""
+    """Where its Confluent API begins, for example `https://registry:8081` or `http://registry:8080/apis/ccompat/v7`."""
+    ca: Path | None = None
+    """File of the authorities (PEM) that are trusted; the system's own by default."""
+    user: SecretReference | None = None
+    """With `password`: HTTP Basic (RFC 7617)."""
+    password: SecretReference | None = None
+
+    @model_validator(mode="after")
+    def _safe(self) -> RegistrySettings:
+        _together(self.user, self.password)
+        _trusting(self.ca, self.url.startswith("https:"))
+        return self
 
 
 class CassandraSettings(_Section):
@@ -183,6 +233,10 @@ class CassandraSettings(_Section):
     """The datacenter this process stands in: its nodes alone are asked (`LOCAL_` consistency)."""
     user: SecretReference
     password: SecretReference
+    tls: bool = False
+    """Whether connections are encrypted, and the nodes' certificates checked."""
+    ca: Path | None = None
+    """File of the authorities (PEM) that are trusted; the system's own by default."""
     keyspace: str = "radstream"
     replication: dict[str, PositiveInt] = {"datacenter1": 3}
     """Copies of every row in each datacenter (NetworkTopologyStrategy)."""
@@ -190,6 +244,11 @@ class CassandraSettings(_Section):
     """Nodes that must answer a plain read or write."""
     serial_consistency: Literal["LOCAL_SERIAL", "SERIAL"] = "LOCAL_SERIAL"
     """Scope of compare-and-set: one datacenter, or all of them."""
+
+    @model_validator(mode="after")
+    def _safe(self) -> CassandraSettings:
+        _trusting(self.ca, self.tls)
+        return self
 
     @model_validator(mode="after")
     def _copies_where_it_asks(self) -> CassandraSettings:
@@ -202,7 +261,7 @@ class S3Settings(_Section):
     """The object store."""
 
     endpoint: str
-    """URL of the service; buckets are asked for in the path."""
+    """URL of the service, `https:` outside one machine; buckets are asked for in the path."""
     region: str = "us-east-1"
     access_key: SecretReference
     secret_key: SecretReference
@@ -229,6 +288,8 @@ class Settings(_Section):
     keys: KeySettings
     stow: HttpSettings = HttpSettings()
     portal: HttpSettings = HttpSettings()
+    health: HttpSettings = HttpSettings()
+    """Where every process answers `/livez`, `/readyz` and `/metrics`; a fixed port where each has a host of its own."""
     triton: TritonSettings = TritonSettings()
     steps: StepsSettings = StepsSettings()
     cluster: ClusterSettings | None = None

@@ -7,6 +7,7 @@ transaction and may not: when its outcome is unknown, a serial read, which finis
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +58,8 @@ from runtime.columns import (
 )
 from runtime.errors import DeadLetterError, OutageError, RetryError, StopError
 from runtime.ports import Swap
-from runtime.settings import CassandraSettings, SecretReference
+from runtime.settings import CassandraSettings
+from runtime.transport import trust
 from schemas.tables import Row
 
 R = TypeVar("R", bound=Row)
@@ -332,7 +334,8 @@ def _cluster(settings: CassandraSettings) -> Cluster:
     return Cluster(
         settings.contact_points,
         port=settings.port,
-        auth_provider=PlainTextAuthProvider(_secret(settings.user), _secret(settings.password)),
+        auth_provider=PlainTextAuthProvider(settings.user.text(), settings.password.text()),
+        ssl_context=_encryption(settings),
         execution_profiles=_profiles(settings),
         protocol_version=_PROTOCOL,
         # An event loop in C. The driver's own choice depends on what else is installed, and its other one left Python with 3.12.
@@ -371,9 +374,13 @@ def _profiles(settings: CassandraSettings) -> dict[Any, ExecutionProfile]:
     }
 
 
-def _secret(reference: SecretReference) -> str:
-    """A secret as text, without the line end that editors leave in files."""
-    return reference.read().decode().rstrip("\r\n")
+def _encryption(settings: CassandraSettings) -> ssl.SSLContext | None:
+    if not settings.tls:
+        return None
+    context = trust(settings.ca)
+    # Nodes tell each other's addresses as numbers, which their certificates seldom name; the authority vouches for them.
+    context.check_hostname = False
+    return context
 
 
 def _row(row_type: type[R], values: Sequence[Any]) -> R:

@@ -98,15 +98,39 @@ class Vault:
         ValueError
             No purpose or no actor is named.
         """
+        found, damaged = self.read_sound(site, subjects, purpose=purpose, actor=actor, actor_role=actor_role)
+        for error in damaged.values():
+            raise error
+        return found
+
+    def read_sound(
+        self, site: str, subjects: Sequence[str], *, purpose: str, actor: str, actor_role: str
+    ) -> tuple[dict[str, Identity], dict[str, DeadLetterError]]:
+        """Read like `read`; an entry that cannot be opened stands in the second answer and hides no other.
+
+        Raises
+        ------
+        RetryError
+            The audit event or the rows are not to be had now.
+        ValueError
+            No purpose or no actor is named.
+        """
         if not purpose or not actor:
             raise ValueError("the vault opens for a named purpose and actor only")
         if not subjects:
-            return {}
+            return {}, {}
         self._auditor.used(site, subjects, VAULT_READ, purpose, actor=actor, actor_role=actor_role)
-        rows = (
-            self._tables.get(VaultEntryRow, site=site, subject=subject) for subject in dict.fromkeys(subjects)
-        )
-        return {row.subject: self._opened(row) for row in rows if row is not None}
+        found: dict[str, Identity] = {}
+        damaged: dict[str, DeadLetterError] = {}
+        for subject in dict.fromkeys(subjects):
+            row = self._tables.get(VaultEntryRow, site=site, subject=subject)
+            if row is None:
+                continue
+            try:
+                found[subject] = self._opened(row)
+            except DeadLetterError as error:
+                damaged[subject] = error
+        return found, damaged
 
     def _opened(self, row: VaultEntryRow) -> Identity:
         sealed = row.ciphertext or b""

@@ -130,6 +130,15 @@ class InstanceResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One measured quantity of a finding."""
+
+    name: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One calibrated, coded finding."""
 
@@ -144,6 +153,7 @@ class Finding:
     series: str
     instance: str
     box: Box | None = None
+    measurements: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +167,19 @@ class ResultImage:
     digest: str
     activation_bucket: str
     activation_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDocument:
+    """One DICOM object of a result."""
+
+    kind: str
+    instance: str
+    sop_class_uid: str
+    bucket: str
+    object_key: str
+    size: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +307,19 @@ class Findings:
     inputs_digest: str
     findings: tuple[Finding, ...]
     images: tuple[ResultImage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentsStored:
+    """A result was made into DICOM objects, which stand in the results bucket."""
+
+    envelope: Envelope
+    revision: int
+    result_id: str
+    predecessor: str
+    made_at: int
+    instances: tuple[str, ...]
+    documents: tuple[StoredDocument, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,6 +461,7 @@ Event = (
     | InferenceSkipped
     | InferenceCompleted
     | Findings
+    | DocumentsStored
     | RiskScored
     | AlertState
     | AlertCommand
@@ -444,6 +481,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "InferenceSkipped": InferenceSkipped,
     "InferenceCompleted": InferenceCompleted,
     "Findings": Findings,
+    "DocumentsStored": DocumentsStored,
     "RiskScored": RiskScored,
     "AlertState": AlertState,
     "AlertCommand": AlertCommand,

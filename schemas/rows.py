@@ -327,6 +327,30 @@ class ResultImageRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResultDocumentsRow:
+    """DICOM objects of a result, and which result they take the place of; decided once."""
+
+    TABLE: ClassVar[TableSpec] = TableSpec(
+        name="result_documents",
+        partition=(
+            "site",
+            "study",
+        ),
+        clustering=(Clustering("result_id", descending=False),),
+        writer="sinks.documents",
+    )
+
+    site: str
+    study: str
+    result_id: str
+    revision: int | None = None
+    sequence: int | None = None
+    predecessor: str | None = None
+    made_at: int | None = None
+    documents: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorklistItemRow:
     """Open studies only, sharded and bounded; the reader computes the time-dependent order."""
 
@@ -730,6 +754,7 @@ ROW_TYPES = (
     StudyRow,
     FindingRow,
     ResultImageRow,
+    ResultDocumentsRow,
     WorklistItemRow,
     ClosedStudyRow,
     AlertRow,

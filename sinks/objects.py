@@ -7,20 +7,16 @@ hop. Both are functions of the event and of the objects it names, so writing the
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from inference.activation import Activation, read_activation
 from inference.catalogue import all_models
 from inference.localisation import Finding as ImageFinding
 from inference.localisation import heat_map
 from inference.overlay import draw
-from inference.pixels import Geometry
 from inference.spec import ModelSpec, NotAcceptableError
 from runtime.buckets import RESULTS
 from runtime.connections import Connections
@@ -36,35 +32,6 @@ SPEC = SinkSpec(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
-    """Class-activation maps of one image, as the infer step stored them.
-
-    Parameters
-    ----------
-    cams
-        Raw logits per cell, float32 (label, row, column).
-    labels
-        The model's labels, in the order of `cams`.
-    geometry
-        Where the model's square lies on the original image.
-    """
-
-    cams: NDArray[np.float32]
-    labels: tuple[str, ...]
-    geometry: Geometry
-
-
-def read_activation(data: bytes) -> Activation:
-    """Unpack an activation file (`steps.infer.activation_file`); pickles are refused."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        rows, columns, side, scale, left, top = (float(value) for value in stored["geometry"])
-        geometry = Geometry(
-            rows=int(rows), columns=int(columns), side=int(side), scale=scale, left=int(left), top=int(top)
-        )
-        return Activation(stored["cam"], tuple(str(label) for label in stored["labels"]), geometry)
-
-
 def findings_on(
     image: ResultImage, findings: Sequence[Finding], activation: Activation
 ) -> tuple[ImageFinding, ...]:
@@ -73,7 +40,6 @@ def findings_on(
     for finding in findings:
         if finding.instance != image.instance or finding.finding not in activation.labels:
             continue
-        cells = activation.cams[activation.labels.index(finding.finding)]
         box = finding.box
         drawn.append(
             ImageFinding(
@@ -82,7 +48,7 @@ def findings_on(
                 probability=finding.probability,
                 present=finding.probability >= finding.threshold,
                 box=None if box is None else (box.x, box.y, box.x + box.width, box.y + box.height),
-                heat=heat_map(np.asarray(1 / (1 + np.exp(-cells)), np.float32), activation.geometry.side),
+                heat=heat_map(activation.probabilities(finding.finding), activation.geometry.side),
             )
         )
     return tuple(drawn)

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,37 +18,24 @@ from typing import Any
 import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from mode import CrashingSupervisor
 from mode.services import WaitResults
 from yarl import URL
 
 from runtime import logs
-from runtime.audit import AUDIT_TOPIC
-from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
 from runtime.errors import RetryError, StopError
 from runtime.membership import only_member
 from runtime.outcomes import Policy
 from runtime.ports import Partition, Record
-from runtime.prepare import require_topics
 from runtime.process import Stop
+from runtime.settings import KafkaSettings
+from runtime.transport import sasl, trust
 from schemas.rows import DeadlineRow
-from schemas.topics import dead_letter_topic
-from stream_processors.binding import Binder
-from stream_processors.context import Inference, workbench
-from stream_processors.deadlines import Deadlines
+from stream_processors.context import Inference
 from stream_processors.eager import stepped
+from stream_processors.engine_settings import GIVE_UP_S, as_record, broker_urls, configuration, kafka
 from stream_processors.ledger import Ledger
-from stream_processors.local import (
-    LAG_S,
-    MAX_RECORDS,
-    MAX_RECORDS_INFERRING,
-    POLL_S,
-    batches,
-    lag,
-    surroundings,
-    until_asked,
-)
+from stream_processors.running import POLL_S, Bound, batches, bound, until_asked
 from stream_processors.step import Step
 
 WITHIN_S = 0.01
@@ -58,18 +44,6 @@ BYTES_IN_FLIGHT = 32 * 2**20
 """Bytes of values of one topic, read and not resolved, beyond which no more of that topic are read. One fetch may exceed it."""
 ROOM_S = 0.05
 """Seconds between two looks for room while a topic has none."""
-EVENTS_BUFFERED = 131_072
-"""Events Faust may buffer: so many that bytes are the limit. When its own buffer is full it sleeps one second."""
-EVENTS_FETCHED = 5_000
-"""Records taken from the client's buffer at once: each taking costs about as much as handling 50 records."""
-COMMIT_S = 0.5
-"""Seconds between commits: what was resolved in them is delivered again after a kill."""
-HEARTBEATS = 3
-"""Heartbeats in one session: as many may be lost."""
-METADATA_S = 5
-"""Seconds after which topics are looked up anew: five minutes by default, in which a new partition has no reader."""
-GIVE_UP_S = 5.0
-"""Seconds the batch in work may take when partitions are taken away: the others wait meanwhile. After that they start over it."""
 LEAVE_S = 5.0
 """Seconds Faust gets to commit, to leave the group and to close."""
 DELIVERY_AND_SUSPENSION = 2
@@ -151,8 +125,8 @@ class _Consumer(driver.Consumer):
 class _Transport(driver.Transport):
     Consumer = _Consumer
 
-    def __init__(self, url: URL, app: faust.App, ledger: Ledger, idle: asyncio.Event) -> None:
-        super().__init__([url], app)
+    def __init__(self, urls: list[URL], app: faust.App, ledger: Ledger, idle: asyncio.Event) -> None:
+        super().__init__(urls, app)
         self.ledger = ledger
         self.idle = idle
 
@@ -160,39 +134,36 @@ class _Transport(driver.Transport):
 class _Runner:
     """One step on one Faust app."""
 
-    def __init__(
-        self, name: str, step: Step, connections: Connections, binder: Binder, deadlines: Deadlines
-    ) -> None:
-        self.step = step
-        self.connections = connections
-        self.binder = binder
-        self.deadlines = deadlines
-        self.name = name
+    def __init__(self, ready: Bound) -> None:
+        self.bound = ready
+        self.step = ready.step
+        self.connections = ready.connections
         self.ledger = Ledger()
         self.idle = asyncio.Event()
         self.idle.set()
         self.app = self._app()
         self.starting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when Faust has its partitions, or has failed to get them."""
-        self._offers: list[_Offer | None] = [None for _ in step.reads]
+        self._offers: list[_Offer | None] = [None for _ in self.step.reads]
         self._offered = asyncio.Event()
         self._assigned = False
-        self._lag_at = float("-inf")
 
     def _app(self) -> faust.App:
-        url = URL(f"aiokafka://{_kafka(self.connections).bootstrap}")
-        app = faust.App(self.name, **_configuration(self.connections, url))
-        app.transport = _Transport(url, app, self.ledger, self.idle)
-        limit = MAX_RECORDS_INFERRING if self.step.uses_inference else MAX_RECORDS
+        brokers = kafka(self.connections)
+        urls = broker_urls(brokers)
+        app = faust.App(
+            self.bound.name, broker_credentials=credentials(brokers), **configuration(self.connections, urls)
+        )
+        app.transport = _Transport(urls, app, self.ledger, self.idle)
         for lane, name in enumerate(self.step.reads):
             topic = app.topic(name, key_serializer="raw", value_serializer="raw", allow_empty=True)
-            app.agent(topic, concurrency=1, name=f"{self.name}.{name}")(self._carrier(lane, limit))
+            app.agent(topic, concurrency=1, name=f"{self.bound.name}.{name}")(self._carrier(lane))
         app.on_partitions_assigned.connect(self._on_assigned)
         return app
 
-    def _carrier(self, lane: int, limit: int) -> Any:
+    def _carrier(self, lane: int) -> Any:
         async def carry(stream: Any) -> None:
-            async for events in stream.noack_take(limit, within=WITHIN_S):
+            async for events in stream.noack_take(self.bound.batch_records, within=WITHIN_S):
                 offer = self._offers[lane] = _Offer(events)
                 self._offered.set()
                 await offer.done.wait()
@@ -222,7 +193,7 @@ class _Runner:
         if lane is not None and offer is not None:
             self._offers[lane] = None
             offer.done.set()
-        await self._measure()
+        self.bound.measure(self._owned())
 
     async def _next_lane(self) -> int | None:
         self._offered.clear()
@@ -236,12 +207,12 @@ class _Runner:
     async def _resolve(self, offer: _Offer | None) -> None:
         records = self._records(offer.events) if offer else []
         try:
-            due = await asyncio.to_thread(self.deadlines.due, self._shards())
+            due = await asyncio.to_thread(self.bound.due, self._owned())
         except RetryError:
             due = []
         self._tell(records)
         for batch in batches(records, due, self.step.reads):
-            await self.binder.bind(batch, self._delete)
+            await self.bound.binder.bind(batch, self._delete)
             for each in batch:
                 if isinstance(each, Record):
                     self.ledger.resolve((each.topic, each.partition), each.offset)
@@ -265,7 +236,7 @@ class _Runner:
 
     def _delete(self, done: list[DeadlineRow]) -> None:
         for row in done:
-            self.deadlines.delete(row)
+            self.bound.deadlines.delete(row)
 
     def _owned(self) -> frozenset[Partition]:
         return (
@@ -274,26 +245,9 @@ class _Runner:
             else frozenset()
         )
 
-    def _shards(self) -> list[int]:
-        """Partitions of the first topic: whoever owns a key's partition there has its deadlines."""
-        return sorted(number for topic, number in self._owned() if topic == self.step.reads[0])
-
     def _tell(self, records: Sequence[Record]) -> None:
-        now = self.connections.clock.now()
-        oldest = min((record.timestamp for record in records), default=now)
-        metrics = self.connections.metrics
-        metrics.set("radstream_lag_seconds", max(now - oldest, 0) / MICROSECONDS)
-        metrics.set("radstream_in_flight_bytes", self.ledger.bytes_open())
-
-    async def _measure(self) -> None:
-        if time.monotonic() - self._lag_at < LAG_S:
-            return
-        self._lag_at = time.monotonic()
-        try:
-            behind = await asyncio.to_thread(lag, self.connections, self.name, self._owned())
-        except RetryError:
-            return
-        self.connections.metrics.set("radstream_lag_events", behind)
+        self.bound.tell(records)
+        self.connections.metrics.set("radstream_in_flight_bytes", self.ledger.bytes_open())
 
 
 async def run(
@@ -312,21 +266,13 @@ async def run(
     StopError
         A topic is missing, a process with the same member id runs here, or Faust gave up: the process ends and starts anew.
     """
-    require_topics(connections, (*step.reads, *step.emits, dead_letter_topic(name), AUDIT_TOPIC))
     for each in LOUD:
         logs.limit(connections.component, each)
-    bench = workbench(connections, inference)
-    deadlines = Deadlines(connections.tables, name, connections.clock)
-    around = surroundings(connections, name, bench, deadlines)
-    partitions = connections.log.topics()[step.reads[0]]
-    binder = Binder(name, step, partitions, around, policy or Policy())
-    try:
-        with only_member(connections.settings.data / "run", connections.member):
-            runner = _Runner(name, step, connections, binder, deadlines)
-            async with _started(runner):
-                await until_asked(runner, stop)
-    finally:
-        bench.close()
+    member = only_member(connections.settings.data / "run", connections.member)
+    with bound(name, step, connections, inference, policy) as ready, member:
+        runner = _Runner(ready)
+        async with _started(runner):
+            await until_asked(runner, stop)
 
 
 @asynccontextmanager
@@ -342,58 +288,17 @@ async def _started(runner: _Runner) -> AsyncIterator[None]:
         await asyncio.wait({runner.starting, asyncio.ensure_future(app.stop())}, timeout=LEAVE_S)
 
 
+def credentials(brokers: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """How Faust's client signs in and encrypts; None for a broker that asks for neither."""
+    signing_in = sasl(brokers)
+    if signing_in is not None:
+        return faust.SASLCredentials(**signing_in)
+    return faust.SSLCredentials(trust(brokers.ca)) if brokers.tls else None
+
+
 def _leave_group(app: faust.App) -> None:
     """Make the client say goodbye: a static member otherwise keeps its partitions, unread, until its session ends."""
     client = getattr(getattr(app.consumer, "_thread", None), "_consumer", None)
     coordinator = getattr(client, "_coordinator", None)
     if coordinator is not None:
         coordinator._group_instance_id = None  # noqa: SLF001 there is no public way
-
-
-def as_record(message: Any) -> Record:
-    """Faust's message in the log port's words."""
-    headers = message.headers or ()
-    return Record(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        key=message.key or b"",
-        value=message.value,
-        headers=tuple(headers.items() if isinstance(headers, Mapping) else headers),
-        timestamp=int(message.timestamp * 1000) * 1000,
-    )
-
-
-def _kafka(connections: Connections) -> Any:
-    if connections.settings.cluster is None:
-        raise StopError("the settings describe no cluster")
-    return connections.settings.cluster.kafka
-
-
-def _configuration(connections: Connections, url: URL) -> dict[str, Any]:
-    session_s = _kafka(connections).session_timeout_ms / 1000
-    return {
-        "broker": [url],
-        "broker_client_id": connections.member,
-        "consumer_group_instance_id": connections.member,
-        "broker_session_timeout": session_s,
-        "broker_heartbeat_interval": session_s / HEARTBEATS,
-        "broker_rebalance_timeout": session_s + GIVE_UP_S,
-        "broker_request_timeout": 2 * session_s + GIVE_UP_S,
-        "broker_commit_interval": COMMIT_S,
-        "broker_max_poll_records": EVENTS_FETCHED,
-        "consumer_auto_offset_reset": "earliest",
-        "consumer_metadata_max_age_ms": METADATA_S * 1000,
-        "stream_buffer_maxsize": EVENTS_BUFFERED,
-        "stream_wait_empty": True,
-        "agent_supervisor": CrashingSupervisor,
-        "cython_optimizations": True,
-        "processing_guarantee": "at_least_once",
-        "topic_allow_declare": False,
-        "topic_disable_leader": True,
-        "table_standby_replicas": 0,
-        "web_enabled": False,
-        "autodiscover": False,
-        "datadir": connections.settings.data / "faust",
-        "loop": asyncio.get_running_loop(),
-    }

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -37,6 +38,10 @@ class Inference(Protocol):
     @property
     def name(self) -> str:
         """`triton` or `onnxruntime-in-process`."""
+        ...
+
+    def announce(self, model: str, priority: int) -> AbstractContextManager[None]:
+        """Say that an item is being made ready."""
         ...
 
     async def infer(
@@ -125,6 +130,12 @@ class Context:
     async def cpu(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a computation in a thread: numpy, hashing and compression let others run meanwhile."""
         return await _in(self._bench.cpu, call, *args, **kwargs)
+
+    def announce(self, model: str, *, priority: int) -> AbstractContextManager[None]:
+        """Say that an item for a model is being made ready."""
+        if self._bench.inference is None:
+            raise StopError("the step infers but does not declare it")
+        return self._bench.inference.announce(model, priority)
 
     async def infer(
         self, model: str, tensors: NDArray[Any], *, priority: int

@@ -3,107 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from runtime import receiving
-from runtime.audit import AUDIT_TOPIC
-from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
 from runtime.errors import RetryError
 from runtime.outcomes import Policy
 from runtime.ports import Consumer, Partition, Record
-from runtime.prepare import require_topics
 from runtime.process import Stop
-from schemas.events import Event
 from schemas.rows import DeadlineRow
-from schemas.topics import dead_letter_topic
-from stream_processors.binding import Binder, Surroundings
-from stream_processors.context import Inference, Workbench, workbench
-from stream_processors.deadlines import Deadlines
-from stream_processors.inputs import DueInput, Input
+from stream_processors.context import Inference
+from stream_processors.inputs import Input
+from stream_processors.running import POLL_S, Bound, batches, bound, until_asked
 from stream_processors.step import Step
-
-MAX_RECORDS = 256
-"""Records of one batch: enough to make one confirmation per batch cheap."""
-MAX_RECORDS_INFERRING = 16
-"""Records of one batch of a step that infers: an urgent one waits for at most one batch of others."""
-POLL_S = 0.2
-"""Seconds that an idle poll waits: how late a deadline can be."""
-LAG_S = 2.0
-"""Seconds between two looks at the lag."""
-DRAIN_S = 8.0
-"""Seconds that the batch in work gets when the process is asked to end: less than the process itself gets."""
-
-
-class Runner(Protocol):
-    """What takes a step forward."""
-
-    async def turn(self) -> None:
-        """Take what is there and resolve it."""
-        ...
 
 
 @dataclass
 class _Runner:
     """One step on one log."""
 
-    name: str
-    step: Step
-    connections: Connections
+    bound: Bound
     consumer: Consumer
-    binder: Binder
-    deadlines: Deadlines
-    lag_at: float = field(default=float("-inf"))
 
     async def turn(self) -> None:
         """Take what is there, urgent topics first, and resolve it."""
-        limit = MAX_RECORDS_INFERRING if self.step.uses_inference else MAX_RECORDS
         try:
-            records = await asyncio.to_thread(self.consumer.poll, limit, POLL_S)
+            records = await asyncio.to_thread(self.consumer.poll, self.bound.batch_records, POLL_S)
             owned = self.consumer.assignment()
-            due = await asyncio.to_thread(self.deadlines.due, self._shards(owned))
+            due = await asyncio.to_thread(self.bound.due, owned)
         except RetryError:
             await asyncio.sleep(POLL_S)
             return
-        self._tell(owned, records)
-        for batch in batches(records, due, self.step.reads):
-            await self.binder.bind(batch, partial(self._acknowledge, batch))
-        await self._measure(owned)
+        self._tell(owned)
+        self.bound.tell(records)
+        for batch in batches(records, due, self.bound.step.reads):
+            await self.bound.binder.bind(batch, partial(self._acknowledge, batch))
+        self.bound.measure(owned)
 
     def _acknowledge(self, batch: Sequence[Input], done: list[DeadlineRow]) -> None:
         for row in done:
-            self.deadlines.delete(row)
+            self.bound.deadlines.delete(row)
         offsets = receiving.next_offsets(each for each in batch if isinstance(each, Record))
         if offsets:
             self.consumer.commit(offsets)
 
-    def _shards(self, owned: frozenset[Partition]) -> list[int]:
-        """Partitions of the first topic: whoever owns a key's partition there has its deadlines."""
-        return sorted(number for topic, number in owned if topic == self.step.reads[0])
-
-    def _tell(self, owned: frozenset[Partition], records: Sequence[Record]) -> None:
-        presence, metrics = self.connections.presence, self.connections.metrics
+    def _tell(self, owned: frozenset[Partition]) -> None:
+        presence = self.bound.connections.presence
         if owned:
             presence.ready()
         else:
             presence.not_ready("no partitions: other processes of this group own them all")
-        now = self.connections.clock.now()
-        oldest = min((record.timestamp for record in records), default=now)
-        metrics.set("radstream_lag_seconds", max(now - oldest, 0) / MICROSECONDS)
-
-    async def _measure(self, owned: frozenset[Partition]) -> None:
-        if time.monotonic() - self.lag_at < LAG_S:
-            return
-        self.lag_at = time.monotonic()
-        try:
-            behind = await asyncio.to_thread(lag, self.connections, self.name, owned)
-        except RetryError:
-            return
-        self.connections.metrics.set("radstream_lag_events", behind)
 
 
 async def run(
@@ -122,79 +73,9 @@ async def run(
     StopError
         A topic is missing, or a partition was lost to another owner: the process ends and starts anew.
     """
-    require_topics(connections, (*step.reads, *step.emits, dead_letter_topic(name), AUDIT_TOPIC))
-    bench = workbench(connections, inference)
-    deadlines = Deadlines(connections.tables, name, connections.clock)
-    around = surroundings(connections, name, bench, deadlines)
-    partitions = connections.log.topics()[step.reads[0]]
-    binder = Binder(name, step, partitions, around, policy or Policy())
-    consumer = connections.log.consumer(name, step.reads, connections.member)
-    runner = _Runner(name, step, connections, consumer, binder, deadlines)
-    try:
-        await until_asked(runner, stop)
-    finally:
-        await asyncio.to_thread(consumer.close)
-        bench.close()
-
-
-async def until_asked(runner: Runner, stop: Stop) -> None:
-    """Turn after turn; the one in work when asked to stop may end, or is given back undone."""
-    asked = asyncio.ensure_future(stop.wait())
-    try:
-        while not stop.requested:
-            turn = asyncio.ensure_future(runner.turn())
-            await asyncio.wait({turn, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if not turn.done():
-                await asyncio.wait({turn}, timeout=DRAIN_S)
-            if not turn.done():
-                turn.cancel()
-                await asyncio.wait({turn})
-                return
-            turn.result()
-    finally:
-        asked.cancel()
-
-
-def surroundings(connections: Connections, name: str, bench: Workbench, deadlines: Deadlines) -> Surroundings:
-    """What the binder reaches for, out of a process's connections."""
-
-    def dead_letter(record: Record, site: str, error: BaseException, attempts: int) -> tuple[str, Event]:
-        return connections.dead_letters.stored(
-            record, consumer=name, error=error, attempts=attempts, site=site
-        )
-
-    async def probe() -> None:
-        await asyncio.to_thread(receiving.probe, connections)
-        if bench.inference is not None:
-            await bench.inference.probe()
-
-    return Surroundings(
-        decode=partial(receiving.understood, connections),
-        publish=connections.publisher.publish,
-        dead_letter=dead_letter,
-        write_deadline=deadlines.write,
-        context_for=bench.context_for,
-        probe=probe,
-        metrics=connections.metrics,
-    )
-
-
-def batches(records: Sequence[Record], due: Sequence[DueInput], reads: Sequence[str]) -> list[list[Input]]:
-    """Split what came by topic, in the order of `reads`, which is that of urgency; deadlines go with the first.
-
-    Each batch is acknowledged by itself, so that what an urgent record leads to waits for no other.
-    """
-    by_topic: list[list[Input]] = [[each for each in records if each.topic == topic] for topic in reads]
-    found = [batch for batch in by_topic if batch]
-    if due:
-        found = [[*(found[0] if found else ()), *due], *found[1:]]
-    return found
-
-
-def lag(connections: Connections, group: str, owned: frozenset[Partition]) -> int:
-    """Records of these partitions behind the group's committed offsets (blocking)."""
-    lag = 0
-    for topic in {topic for topic, _ in owned}:
-        ends, committed = connections.log.end_offsets(topic), connections.log.committed(group, topic)
-        lag += sum(ends[number] - committed[number] for name, number in owned if name == topic)
-    return lag
+    with bound(name, step, connections, inference, policy) as ready:
+        consumer = connections.log.consumer(name, step.reads, connections.member)
+        try:
+            await until_asked(_Runner(ready, consumer), stop)
+        finally:
+            await asyncio.to_thread(consumer.close)

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import pkgutil
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,11 @@ class ModelServer:
     def name(self) -> str:
         """`triton` or `onnxruntime-in-process`."""
         return self.backend.name
+
+    def announce(self, model: str, priority: int) -> AbstractContextManager[None]:
+        """Say that an item for a model is being made ready."""
+        spec = self.specs.get(model)
+        return self.batcher.announced(spec, priority) if spec is not None else contextlib.nullcontext()
 
     async def infer(
         self, model: str, tensors: NDArray[Any], priority: int

@@ -11,6 +11,7 @@ Rules every step keeps:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -57,6 +58,9 @@ class To:
     topic: str
     event: Event
 
+
+GIVEN_UP = "given-up"
+"""Reason class of what a step says of an input that went to the dead letters: nothing is known of it."""
 
 Output = Event | To | Deadline
 """What a step may yield. An event without a topic goes to the one topic in `emits` that carries it."""
@@ -117,6 +121,10 @@ class StepContext(Protocol):
 
     async def cpu(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a computation off the event loop."""
+        ...
+
+    def announce(self, model: str, *, priority: int) -> AbstractContextManager[None]:
+        """Say that an item is being made ready for `infer`, called right after the block: others may wait for its company."""
         ...
 
     async def infer(

@@ -9,6 +9,10 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support.servers import servers
+
+__all__ = ["servers"]
+
 FOLDER = Path(__file__).parent
 
 SERVER_FOLDERS = ("integration", "system")

@@ -6,6 +6,7 @@
 #   prepare.sh browser PYTHON   makes sure that the tests find Chromium
 #   prepare.sh servers          makes sure that Java, Maven and Go are there: they fetch and run the servers
 #   prepare.sh curl             makes sure that the tests find curl, one of the senders they try
+#   prepare.sh dicom            makes sure that the tests find DCMTK and dicom3tools, which judge the DICOM objects we make
 #
 # Packages are installed on Debian and Ubuntu as root only, each named first. Answers go to stdout, all that is said to stderr.
 set -eu
@@ -166,14 +167,26 @@ prepare_curl() {
     say "The gateway's tests send with curl as well: install it (Debian, Ubuntu: apt-get install curl)"
 }
 
+prepare_dicom() {
+    packages=""
+    { command -v dsrdump && command -v dcmdump; } >/dev/null || packages=dcmtk
+    command -v dciodvfy >/dev/null || packages="$packages dicom3tools"
+    # shellcheck disable=SC2086  # one or two words
+    if [ -z "$packages" ] || { can_install && install $packages; }; then
+        return
+    fi
+    say "The tests of result documents need $packages: install it (Debian, Ubuntu: apt-get install $packages)"
+}
+
 case "${1-}" in
     python) prepare_python "$2" ;;
     triton) prepare_triton "$2" ;;
     browser) prepare_browser "$2" ;;
     servers) prepare_servers ;;
     curl) prepare_curl ;;
+    dicom) prepare_dicom ;;
     *)
-        say "usage: prepare.sh python|triton|browser PYTHON, or prepare.sh servers|curl"
+        say "usage: prepare.sh python|triton|browser PYTHON, or prepare.sh servers|curl|dicom"
         exit 2
         ;;
 esac

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference import localisation
+from inference import localisation, weights
 from inference.localisation import Finding
 from inference.pixels import Geometry, PixelFrame, frame_for_model
-from inference.spec import Code, Label, ModelSpec, TensorSpec
+from inference.spec import Code, ModelSpec, Reading, TensorSpec
 
 SIDE, CELLS = 256, 32
 """Side of the image in pixels and of the class-activation map in cells."""
@@ -28,23 +27,17 @@ CODES = {
 gives a code (287272002) that SNOMED CT itself defines as a defect of the heart's septum: it waits for a terminologist."""
 
 
-def _spec(file: Path) -> ModelSpec:
-    """The specification, with calibration and digest from the JSON that training wrote beside the weights."""
-    told = json.loads(file.with_suffix(".json").read_text())
-    labels = tuple(
-        Label(name, CODES[name], float(v["temperature"]), float(v["bias"]), float(v["threshold"]))
-        for name, v in told["labels"].items()
-    )
+def spec(file: Path) -> ModelSpec:
+    """The specification of the weights in ``file``, with what training wrote beside them."""
+    told = weights.read(file)
+    labels = weights.labels(told, CODES)
     return ModelSpec(
         name="cxr_demo",
-        version=1,
+        version=2,
         file=file,
         sha256=told["sha256"],
         inputs=(TensorSpec("image", "uint16", (1, SIDE, SIDE), "chw"),),
-        outputs=(
-            TensorSpec("logits", "float32", (len(labels),), "l"),
-            TensorSpec("cam", "float32", (len(labels), CELLS, CELLS), "lhw"),
-        ),
+        outputs=weights.outputs(len(labels), CELLS),
         labels=labels,
         calibration_version=told["calibration_version"],
         max_batch_size=16,
@@ -56,10 +49,13 @@ def _spec(file: Path) -> ModelSpec:
         views=frozenset({"PA", "AP"}),
         minimum_age_years=18,
         golden_logits=tuple(told["golden"]["logits"]),
+        reading=Reading("density"),
+        unit="image",
+        pooling=tuple(told["pooling"]),
     )
 
 
-SPEC = _spec(Path(__file__).with_suffix(".onnx"))
+SPEC = spec(Path(__file__).with_suffix(".onnx"))
 
 
 def preprocess(data: bytes) -> PixelFrame:

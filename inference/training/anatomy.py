@@ -59,15 +59,17 @@ class Body:
     bone: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, *, enlarged_heart: bool) -> Body:
-        """``enlarged_heart`` decides the cardiothoracic ratio: at most .49 without, at least .515 with."""
+    def draw(cls, rng: np.random.Generator, *, enlarged: float | None) -> Body:
+        """``enlarged`` decides the cardiothoracic ratio: at most .49 without (None), from .505 at 0 to .62 at 1."""
         return cls(
-            depth=rng.uniform(190, 260),
+            depth=rng.uniform(185, 275),
             half_width=rng.uniform(158, 182),
             apex=rng.uniform(-152, -138),
-            dome=(rng.uniform(62, 86), rng.uniform(72, 96)),
+            dome=(rng.uniform(56, 88), rng.uniform(66, 98)),
             lung_half_width=rng.uniform(56, 63),
-            heart_ratio=rng.uniform(0.515, 0.63) if enlarged_heart else rng.uniform(0.38, 0.49),
+            heart_ratio=rng.uniform(0.38, 0.49)
+            if enlarged is None
+            else 0.505 + 0.115 * (0.75 * enlarged + 0.25 * rng.uniform()),
             heart_height=rng.uniform(52, 62),
             heart_shift=rng.uniform(12, 22),
             mediastinum=rng.uniform(19, 27),

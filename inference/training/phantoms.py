@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from inference.training import anatomy
+from inference.training import anatomy, distractors
 from inference.training.anatomy import Body, Field, Lung, Mask, Plane
 
 LABELS = ("nodule", "pneumothorax", "effusion", "consolidation", "cardiomegaly")
@@ -28,7 +28,7 @@ MU_TISSUE, MU_LUNG, MU_BONE = 0.0195, 0.0055, 0.048
 """Attenuation per mm near 70 keV of soft tissue, inflated lung and bone; air is taken as nothing."""
 
 BITS_STORED = 12
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 """Goes up with any change that alters a picture made from a given seed."""
 
 
@@ -44,6 +44,9 @@ class Phantom:
     pixels: NDArray[np.uint16]
     spacing_mm: float
     masks: dict[str, Mask] = field(repr=False)
+    attributes: dict[str, float] = field(repr=False, default_factory=dict)
+    """What subgroups are made of: ``thickness_mm``, ``photons``, ``blur_mm``, ``devices``, and the ``conspicuity``
+    (0 hardly visible to 1 evident) of each finding that is present, by its name."""
 
     @property
     def labels(self) -> frozenset[str]:
@@ -52,11 +55,17 @@ class Phantom:
 
 
 def generate(
-    seed: int, *, rows: int = 512, columns: int = 512, findings: frozenset[str] | None = None
+    seed: int,
+    *,
+    rows: int = 512,
+    columns: int = 512,
+    findings: frozenset[str] | None = None,
+    conspicuity: float | None = None,
 ) -> Phantom:
     """Make the X-ray of ``seed``.
 
-    ``findings`` fixes which of :data:`LABELS` are present; without it each is drawn with :data:`PREVALENCE`.
+    ``findings`` fixes which of :data:`LABELS` are present, and shows them evident, as a demonstration should; without it
+    each is drawn with :data:`PREVALENCE`, from hardly visible to evident. ``conspicuity`` (0..1) fixes that as well.
     Anatomy and findings depend on the seed alone; only their sampling depends on ``rows`` and ``columns``.
     """
     rng = np.random.default_rng([0xC7A5, seed])
@@ -64,21 +73,48 @@ def generate(
     present = frozenset(n for n, d in zip(LABELS, drawn, strict=True) if d) if findings is None else findings
     if unknown := present - set(LABELS):
         raise ValueError(f"no such finding: {sorted(unknown)}")
+    shown = _conspicuity(seed, conspicuity if findings is None or conspicuity is not None else EVIDENT)
     plane = Plane.of(rows, columns).moved(
-        rng.normal(0, 0.03), rng.normal(0, 7), rng.normal(0, 8), rng.uniform(0.93, 1.06)
+        rng.normal(0, 0.035), rng.normal(0, 8), rng.normal(0, 9), rng.uniform(0.9, 1.06)
     )
-    chest = _Chest.build(plane, (rows, columns), rng, enlarged_heart="cardiomegaly" in present)
+    chest = _Chest.build(
+        plane, (rows, columns), rng, shown["cardiomegaly"] if "cardiomegaly" in present else None
+    )
     if "consolidation" in present:
-        chest.consolidate(np.random.default_rng([1, seed]))
+        chest.consolidate(np.random.default_rng([1, seed]), shown["consolidation"])
     if "pneumothorax" in present:
-        chest.collapse(np.random.default_rng([2, seed]))
+        chest.collapse(np.random.default_rng([2, seed]), shown["pneumothorax"])
     if "effusion" in present:
-        chest.fill(np.random.default_rng([3, seed]))
+        chest.fill(np.random.default_rng([3, seed]), shown["effusion"])
     if "nodule" in present:
-        chest.add_nodule(np.random.default_rng([4, seed]))
-    chest.distract(np.random.default_rng([5, seed]))
-    pixels = _expose(chest, np.random.default_rng([6, seed]))
-    return Phantom(seed, pixels, plane.spacing, {name: chest.masks[name] for name in sorted(present)})
+        chest.add_nodule(np.random.default_rng([4, seed]), shown["nodule"])
+    extra, metal, devices = distractors.drawn(plane, chest.body, np.random.default_rng([5, seed]))
+    chest.extra, chest.bone = chest.extra + extra, chest.bone + metal
+    beam = _Beam.draw(np.random.default_rng([7, seed]))
+    pixels = _expose(chest, beam, np.random.default_rng([6, seed]))
+    told = {
+        "thickness_mm": chest.body.depth,
+        "photons": beam.photons,
+        "blur_mm": beam.blur,
+        "devices": float(devices),
+    }
+    told |= {name: shown[name] for name in sorted(present)}
+    return Phantom(seed, pixels, plane.spacing, {name: chest.masks[name] for name in sorted(present)}, told)
+
+
+EVIDENT = 0.85
+"""Conspicuity of what a caller asks for."""
+
+
+def _conspicuity(seed: int, fixed: float | None) -> dict[str, float]:
+    """How plainly each finding shows, drawn for each on its own."""
+    drawn = np.random.default_rng([8, seed]).uniform(size=len(LABELS))
+    return {n: float(d) if fixed is None else fixed for n, d in zip(LABELS, drawn, strict=True)}
+
+
+def _graded(rng: np.random.Generator, low: float, high: float, shown: float) -> float:
+    """Between ``low`` (hardly visible) and ``high`` (evident), three quarters by ``shown`` and the rest by chance."""
+    return float(low + (high - low) * (0.75 * shown + 0.25 * rng.uniform()))
 
 
 @dataclass
@@ -101,9 +137,9 @@ class _Chest:
 
     @classmethod
     def build(
-        cls, plane: Plane, shape: tuple[int, int], rng: np.random.Generator, *, enlarged_heart: bool
+        cls, plane: Plane, shape: tuple[int, int], rng: np.random.Generator, enlarged: float | None
     ) -> _Chest:
-        body = Body.draw(rng, enlarged_heart=enlarged_heart)
+        body = Body.draw(rng, enlarged=enlarged)
         lungs = (anatomy.lung(plane, body, -1), anatomy.lung(plane, body, 1))
         heart, outline = anatomy.heart(plane, body)
         middle = anatomy.mediastinum(plane, body)
@@ -115,41 +151,43 @@ class _Chest:
             np.zeros(shape, dtype=np.float32), heart, {"cardiomegaly": outline},
         )  # fmt: skip
 
-    def consolidate(self, rng: np.random.Generator) -> None:
+    def consolidate(self, rng: np.random.Generator, shown: float) -> None:
         """Airspace filled in a cloud with a soft, uneven border."""
         lung = self.lungs[rng.integers(2)]
         height = rng.uniform(-80, 30)
         across = lung.centre + lung.side * rng.uniform(-8, 25)
-        size, stretch = rng.uniform(24, 46), rng.uniform(0.75, 1.3)
+        size, stretch = _graded(rng, 18, 46, shown), rng.uniform(0.75, 1.3)
         distance = np.hypot((self.plane.x - across) / stretch, (self.plane.y - height) * stretch) / size
         coarse = anatomy.enlarge(rng.normal(0, 1, (18, 18)).astype(np.float32), self.shape)
         fine = anatomy.enlarge(rng.normal(0, 1, (44, 44)).astype(np.float32), self.shape)
         cloud = anatomy.smoothstep((1.15 - distance + 0.22 * coarse + 0.10 * fine) / 0.7) * lung.inside
-        filled = rng.uniform(0.20, 0.55) * cloud * self.air
+        filled = _graded(rng, 0.09, 0.55, shown) * cloud * self.air
         self.air = self.air - filled
         self.blood = self.blood * (1 - 0.5 * cloud)
         self.masks["consolidation"] = (cloud > 0.4) & (self.air + filled > 12)
 
-    def collapse(self, rng: np.random.Generator) -> None:
+    def collapse(self, rng: np.random.Generator, shown: float) -> None:
         """Free air between the chest wall and a lung that has drawn back, with the thin line of its surface."""
         side = int(rng.integers(2))
         outer = self.lungs[side]
-        shrink = rng.uniform(9, 40)
+        shrink = _graded(rng, 3.5, 38, shown)
+        thin, clear = _graded(rng, 0.6, 3.2, shown), _graded(rng, 0.1, 0.75, shown)
         inner = anatomy.lung(self.plane, self.body, outer.side, shrink)
         free = outer.inside & ~inner.inside & (outer.side * self.plane.x > 30) & (self.air > 4)
         kept = np.clip(1 - np.abs(inner.u), 0, None) * inner.width
         line = np.exp(-0.5 * ((kept - 1.2) / 0.9) ** 2) * inner.inside * (outer.u > 0.1)
-        self.blood = self.blood * ~free
-        self.extra = self.extra + (3.0 * line - free * self.air * MU_LUNG / MU_TISSUE * 0.8).astype(
+        self.blood = self.blood * (1 - free * min(1.0, 0.4 + shown))
+        self.extra = self.extra + (thin * line - free * self.air * MU_LUNG / MU_TISSUE * clear).astype(
             np.float32
         )
         self.extra = self.extra + (inner.inside * self.air * 0.0035 * shrink).astype(np.float32)
         self.masks["pneumothorax"] = free
 
-    def fill(self, rng: np.random.Generator) -> None:
+    def fill(self, rng: np.random.Generator, shown: float) -> None:
         """Fluid over the diaphragm, climbing along the outer wall."""
         lung = self.lungs[rng.integers(2)]
-        depth, climb = rng.uniform(3, 62), rng.uniform(15, 34)
+        depth, climb = _graded(rng, 1, 62, shown), _graded(rng, 9, 34, shown)
+        dense = _graded(rng, 0.55, 0.95, shown)
         level = (
             lung.dome
             - depth * np.clip(0.45 + 0.55 * lung.u, 0.1, 1)
@@ -157,10 +195,10 @@ class _Chest:
         )
         fluid = anatomy.smoothstep((self.plane.y - level) / 9) * (np.abs(lung.u) < 1)
         self.masks["effusion"] = (fluid > 0.5) & lung.inside & (self.air > 3)
-        self.air = np.asarray(self.air * (1 - 0.9 * fluid), dtype=np.float32)
-        self.blood = self.blood * (1 - fluid)
+        self.air = np.asarray(self.air * (1 - dense * fluid), dtype=np.float32)
+        self.blood = self.blood * (1 - dense * fluid)
 
-    def add_nodule(self, rng: np.random.Generator) -> None:
+    def add_nodule(self, rng: np.random.Generator, shown: float) -> None:
         """A round, slightly lobed density where there is lung to see it against."""
         lung = self.lungs[rng.integers(2)]
         clear = lung.inside & (self.air > 45) & (np.abs(lung.u) < 0.8)
@@ -169,51 +207,55 @@ class _Chest:
         x = np.broadcast_to(self.plane.x, self.shape)[rows[pick], columns[pick]]
         y = np.broadcast_to(self.plane.y, self.shape)[rows[pick], columns[pick]]
         dx, dy = self.plane.x - x, self.plane.y - y
-        radius, lobes, phase = rng.uniform(7, 16), rng.integers(2, 5), rng.uniform(0, 6.3)
+        radius, lobes, phase = _graded(rng, 7, 16, shown), rng.integers(2, 5), rng.uniform(0, 6.3)
         edge = radius * (1 + 0.09 * np.cos(lobes * np.arctan2(dy, dx) + phase))
         chord = 2 * np.sqrt(np.clip(edge**2 - dx**2 - dy**2, 0, None))
-        self.extra = self.extra + (rng.uniform(0.85, 1.25) * chord).astype(np.float32)
+        self.extra = self.extra + (_graded(rng, 0.85, 1.3, shown) * chord).astype(np.float32)
         self.masks["nodule"] = np.asarray(chord > 0)
 
-    def distract(self, rng: np.random.Generator) -> None:
-        """What looks like a finding and is none: skin folds, leads and wires, breast shadows."""
-        plane = self.plane
-        if rng.uniform() < 0.25:
-            side = rng.choice([-1, 1])
-            at = side * (rng.uniform(75, 110) + 0.12 * plane.y)
-            over = side * (plane.x - at)
-            fold = np.where(over < 0, np.exp(over / 14), 0) * anatomy.smoothstep(
-                (95 - np.abs(plane.y + 10)) / 30
-            )
-            self.extra = self.extra + (rng.uniform(2, 4.5) * fold).astype(np.float32)
-        if rng.uniform() < 0.3:
-            for _ in range(rng.integers(1, 4)):
-                cx, cy, slope = rng.uniform(-90, 90), rng.uniform(-110, 70), rng.uniform(-0.6, 0.6)
-                disc = np.hypot(plane.x - cx, plane.y - cy) < 4.5
-                wire = (np.abs(plane.x - cx - slope * (plane.y - cy)) < 0.7) & (plane.y > cy)
-                self.bone = self.bone + (5.0 * disc + 1.6 * wire).astype(np.float32)
-        if rng.uniform() < 0.4:
-            size, drop, thick = rng.uniform(55, 75), rng.uniform(35, 60), rng.uniform(12, 30)
-            for side in (-1, 1):
-                inner = 1 - ((plane.x - side * 75) ** 2 + (plane.y - drop) ** 2) / size**2
-                self.extra = self.extra + (thick * np.sqrt(np.clip(inner, 0, 1))).astype(np.float32)
+
+@dataclass(frozen=True)
+class _Beam:
+    """One exposure and what the detector makes of it."""
+
+    photons: float
+    """Per mm² of open detector."""
+    scatter: float
+    """Share of the primary."""
+    blur: float
+    """Focal spot, motion and detector together: sigma in mm."""
+    hardness: float
+    """Factor on all attenuation: a harder beam flattens the picture."""
+    equalised: float
+    gamma: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> _Beam:
+        return cls(
+            photons=float(np.exp(rng.uniform(np.log(1e5), np.log(6e5)))),
+            scatter=rng.uniform(0.3, 1.0),
+            blur=rng.uniform(0.2, 1.1),
+            hardness=rng.uniform(0.85, 1.08),
+            equalised=rng.uniform(0.25, 0.6),
+            gamma=rng.uniform(0.8, 1.25),
+        )
 
 
-def _expose(chest: _Chest, rng: np.random.Generator) -> NDArray[np.uint16]:
+def _expose(chest: _Chest, beam: _Beam, rng: np.random.Generator) -> NDArray[np.uint16]:
     """Beam, scatter, photon noise, then the processing that a digital detector applies."""
     spacing = chest.plane.spacing
     tissue = np.clip(chest.trunk - chest.air, 0, None) + chest.extra + 0.9 * chest.blood
     attenuation = MU_TISSUE * tissue + MU_LUNG * chest.air + (MU_BONE - MU_TISSUE) * chest.bone
-    primary = np.exp(-np.clip(attenuation, 0, 12)).astype(np.float32)
-    beam = primary + rng.uniform(0.3, 0.9) * anatomy.low_pass(primary, 28, spacing)
-    photons = rng.uniform(1.5e5, 6e5) * spacing**2
-    counts = beam * photons
+    primary = np.exp(-np.clip(beam.hardness * attenuation, 0, 12)).astype(np.float32)
+    primary = anatomy.smooth(primary, max(beam.blur, 0.25 * spacing) / spacing)
+    photons = beam.photons * spacing**2
+    counts = (primary + beam.scatter * anatomy.low_pass(primary, 28, spacing)) * photons
     noise = rng.standard_normal(chest.shape, dtype=np.float32)
     counts = np.clip(counts + np.sqrt(counts) * noise, 1, None)
     film = -np.log(counts / photons)
-    film = film - rng.uniform(0.25, 0.6) * anatomy.low_pass(film.astype(np.float32), 45, spacing)
+    film = film - beam.equalised * anatomy.low_pass(film.astype(np.float32), 45, spacing)
     low, high = np.percentile(film[::4, ::4], (0.5, 99.5))
-    grey = np.clip((film - low) / (high - low), 0, 1) ** rng.uniform(0.8, 1.25)
+    grey = np.clip((film - low) / (high - low), 0, 1) ** beam.gamma
     _mark_side(grey, spacing)
     top = (1 << BITS_STORED) - 1
     return np.asarray(np.rint(grey * (0.96 * top) + 0.02 * top), dtype=np.uint16)
@@ -267,7 +309,7 @@ def to_dicom(
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     dataset.StudyInstanceUID = study_uid or uid_from(phantom.seed, "study")
     dataset.SeriesInstanceUID = series_uid or uid_from(phantom.seed, "series")
-    _write_identity(dataset, identity)
+    write_identity(dataset, identity)
     _write_acquisition(dataset, phantom)
     _write_pixels(dataset, phantom)
     out = BytesIO()
@@ -275,7 +317,7 @@ def to_dicom(
     return out.getvalue()
 
 
-def _write_identity(dataset: Dataset, identity: SyntheticIdentity) -> None:
+def write_identity(dataset: Dataset, identity: SyntheticIdentity) -> None:
     """Patient and study modules (PS3.3 §C.7.1, §C.7.2)."""
     date, time = identity.taken_at.strftime("%Y%m%d"), identity.taken_at.strftime("%H%M%S")
     dataset.PatientName, dataset.PatientID = identity.patient_name, identity.patient_id

@@ -8,6 +8,8 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from portal_api.context import ForgedRequestError, person_of
+from portal_api.identity import is_for_programs
+from portal_api.routes.bodies import MalformedError, TooLargeError
 from portal_api.routes.pages import page, problem
 from portal_api.services.access import ForbiddenError, MissingError, UnauthenticatedError, home
 from portal_api.services.images import NoPictureError
@@ -19,7 +21,7 @@ RETRY_AFTER_S = 5
 
 def failure(request: Request, status: int, title: str, detail: str) -> Response:
     """Tell a failure in the form the caller reads."""
-    if request.url.path.startswith("/api/"):
+    if is_for_programs(request.url.path):
         return problem(status, title, detail)
     person = person_of(request)
     target = home(person.role) if person is not None else "/login"
@@ -30,7 +32,7 @@ def failure(request: Request, status: int, title: str, detail: str) -> Response:
 
 def unauthenticated(request: Request, _: Exception) -> Response:
     """Send people to the login page, tell programs."""
-    if request.url.path.startswith("/api/"):
+    if is_for_programs(request.url.path):
         response = problem(401, "Sign in", "There is no session, or it has ended.")
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
@@ -40,6 +42,16 @@ def unauthenticated(request: Request, _: Exception) -> Response:
 def forbidden(request: Request, _: Exception) -> Response:
     """Say that the role does not allow it."""
     return failure(request, 403, "Not for this role", "Your role does not open this page.")
+
+
+def malformed(request: Request, error: Exception) -> Response:
+    """Say why the body is none that this address reads."""
+    return failure(request, 400, "Not readable", str(error))
+
+
+def too_large(request: Request, error: Exception) -> Response:
+    """Say what to do with a request that is too large."""
+    return failure(request, 413, "Too large", str(error))
 
 
 def forged(request: Request, _: Exception) -> Response:
@@ -105,6 +117,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UnauthenticatedError, unauthenticated)
     app.add_exception_handler(ForbiddenError, forbidden)
     app.add_exception_handler(ForgedRequestError, forged)
+    app.add_exception_handler(MalformedError, malformed)
+    app.add_exception_handler(TooLargeError, too_large)
     app.add_exception_handler(MissingError, missing)
     app.add_exception_handler(NoPictureError, no_picture)
     app.add_exception_handler(RetryError, unavailable)

@@ -19,10 +19,13 @@ class Permission(StrEnum):
     READ_OPERATIONS = "operations.read"
     READ_API = "api.read"
     """The description of the API itself."""
+    RESOLVE_STUDIES = "study.resolve"
+    """Accession numbers behind study keys, for a system that acts on findings."""
 
 
 RADIOLOGIST = "radiologist"
 OPERATOR = "operator"
+SERVICE = "service"
 
 GRANTS: Mapping[str, frozenset[Permission]] = {
     RADIOLOGIST: frozenset(
@@ -38,11 +41,13 @@ GRANTS: Mapping[str, frozenset[Permission]] = {
         }
     ),
     OPERATOR: frozenset({Permission.READ_OPERATIONS, Permission.READ_TRACE, Permission.READ_API}),
+    SERVICE: frozenset({Permission.RESOLVE_STUDIES}),
 }
-"""An operator treats nobody: no names, no images, no findings; a trace holds pseudonyms and times only."""
+"""An operator treats nobody: no names, no images, no findings; a trace holds pseudonyms and times only. A service reads findings
+from the log, so here it finds the one thing that the log cannot hold."""
 
 HOMES: Mapping[str, str] = {RADIOLOGIST: "/", OPERATOR: "/operations"}
-"""Where a role begins."""
+"""Where a role begins; roles of machines begin nowhere."""
 
 
 class ForbiddenError(Exception):
@@ -72,6 +77,11 @@ def allows(role: str, permission: Permission) -> bool:
 
 def may_sign_in(role: str) -> bool:
     """Whether the role belongs to a person; credentials of gateways and services open no page."""
+    return role in HOMES
+
+
+def is_known(role: str) -> bool:
+    """Whether the role has anything to do here; the credential of a gateway is nobody's."""
     return role in GRANTS
 
 

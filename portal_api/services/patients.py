@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from portal_api.identity import Person
 from runtime.clock import MICROSECONDS
 from runtime.connections import Connections
-from runtime.errors import DeadLetterError
 from runtime.vault import Identity
 
 PURPOSE = "treatment"
@@ -40,25 +38,12 @@ def identify(connections: Connections, person: Person, studies: Sequence[str]) -
     """Return the patient behind each study that the vault knows."""
     if not studies:
         return {}
-    identities = _read(connections, person, studies)
+    # A damaged entry hides its own name and no other.
+    identities, _ = connections.vault.read_sound(
+        person.site, studies, purpose=PURPOSE, actor=person.user, actor_role=person.role
+    )
     today = dt.datetime.fromtimestamp(connections.clock.now() / MICROSECONDS, dt.UTC).date()
     return {study: patient_view(identity, today) for study, identity in identities.items()}
-
-
-def _read(connections: Connections, person: Person, studies: Sequence[str]) -> dict[str, Identity]:
-    """Read all at once; where an entry is damaged, one by one, so that it hides its own name and no other."""
-    read = partial(
-        connections.vault.read, person.site, purpose=PURPOSE, actor=person.user, actor_role=person.role
-    )
-    try:
-        return read(list(studies))
-    except DeadLetterError:
-        if len(studies) == 1:
-            return {}
-    found: dict[str, Identity] = {}
-    for study in studies:
-        found |= _read(connections, person, [study])
-    return found
 
 
 def patient_view(identity: Identity, today: dt.date) -> PatientView:

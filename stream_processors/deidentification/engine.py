@@ -154,6 +154,7 @@ def _judged(file: _File, policy: PixelPolicy) -> Verdict:
             profile=file.profile,
             transfer_syntax_uid=source.transfer_syntax_uid,
             source=source.raw,
+            data_set_at=source.data_set_at,
             size=source.size,
             value_at=walker.pixels_value_at,
             end=file.end,
@@ -208,6 +209,7 @@ def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -
         alone = Walker(walker.raw, walker.size, walker.profile, walker.replacing)  # element by element
         alone.data_set(encoding, file.source.data_set_at, file.source.size)
         edits = ours + alone.edits
+        walker.resume()
         edits = placed(verdict.attributes, edits, walker, encoding, file.source.data_set_at)
         edits.sort(key=itemgetter(4))  # in places where several are put
     edits.sort(key=itemgetter(0))

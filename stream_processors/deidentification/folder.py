@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from schemas.identifiers import Pseudonyms
+from stream_processors.deidentification.clean_pixels import policy_of
 from stream_processors.deidentification.files import deidentify_file
 from stream_processors.deidentification.output import Plan
 from stream_processors.deidentification.profile import Profile
@@ -85,7 +86,7 @@ def _one(folders: Folders, path: Path, name: str, pseudonyms: Pseudonyms, profil
     made: Plan | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        made = deidentify_file(path, target, pseudonyms, profile)
+        made = deidentify_file(path, target, pseudonyms, profile, policy_of(profile))
         reason = f"pixels-at-risk: {made.pixels_at_risk}" if made.pixels_at_risk else ""
     except RefusedError as refused:
         reason = refused.reason

@@ -10,10 +10,12 @@ from typing import Final
 from stream_processors.deidentification.facts import Facts
 from stream_processors.deidentification.identity import Identity
 from stream_processors.deidentification.profile import Profile
+from stream_processors.deidentification.regions import device_boxes
 
 BURNED_IN: Final = "burned-in-annotation"
 ULTRASOUND: Final = "ultrasound"
 SECONDARY_CAPTURE: Final = "secondary-capture"
+DEVICE: Final = "device-region"
 
 _ULTRASOUND_CLASSES = tuple(
     f"1.2.840.10008.5.1.4.1.1.{each}" for each in ("3", "3.1", "6", "6.1", "6.2", "6.3")
@@ -30,6 +32,8 @@ class Pixels:
     transfer_syntax_uid: str
     source: bytes = field(repr=False)
     """The file, inflated; its head only when it is shorter than `size`."""
+    data_set_at: int
+    """Where the data set begins in `source`."""
     size: int
     """Bytes of the whole file."""
     value_at: int
@@ -98,4 +102,4 @@ def pixels_at_risk(facts: Facts) -> str | None:
     captured = sop_class == _CAPTURE_CLASS or sop_class.startswith(_CAPTURE_CLASS + ".")
     if captured or modality in ("OT", "SC") or facts.text(0x00080064):
         return SECONDARY_CAPTURE
-    return None
+    return DEVICE if device_boxes(facts) else None

@@ -10,8 +10,9 @@ from stream_processors.deidentification.table import (
     BASIC,
     CLEAN_DESCRIPTORS,
     CLEAN_PIXELS,
+    DEFACING,
+    MEANINGS,
     MODIFIED_DATES,
-    OPTION_MEANINGS,
     PATIENT_CHARACTERISTICS,
     RETAIN_UIDS,
     SAFE_PRIVATE,
@@ -30,7 +31,7 @@ METHOD: Final = f"Radstream, PS3.15 Table E.1-1 {EDITION}"
 IMPLEMENTATION_VERSION: Final = "RADSTREAM"
 """(0002,0013)."""
 
-OWN_WORDS: Final = frozenset(" ".join((METHOD, *OPTION_MEANINGS.values())).replace(",", "").lower().split())
+OWN_WORDS: Final = frozenset(" ".join((METHOD, *MEANINGS.values())).replace(",", "").lower().split())
 """Words that every output holds: a patient who bears one of them as a name is not found by it."""
 
 CURVE_GROUPS: Final = 0x5000
@@ -65,7 +66,9 @@ class Profile:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", self.options - {BASIC})
-        unknown = self.options - OPTION_MEANINGS.keys()
+        if DEFACING in self.options:
+            raise ValueError(f"{DEFACING} (Clean Recognizable Visual Features: defacing) is not offered yet")
+        unknown = self.options - MEANINGS.keys()
         if unknown:
             raise ValueError(f"options not offered: {', '.join(sorted(unknown))}")
         plain = [row for row in self.rows if not row.is_pattern]

@@ -249,6 +249,10 @@ class Walker:
             start, _, same, path, tag, rule = self.edits[mark]
             self.edits[mark] = (start, start, same, path, tag, rule)
 
+    def resume(self) -> None:
+        """Let time run anew: what a policy took for the pixels is not the walk's."""
+        self.until = time.monotonic() + MAX_SECONDS
+
     def _item(self, encoding: Encoding, at: int) -> tuple[int, int]:
         self.items += 1
         if self.items > MAX_ITEMS:

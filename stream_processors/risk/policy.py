@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.events import Finding
 from stream_processors.risk.rules import (
     CLASS_WEIGHT,
+    DEMOTED,
+    GROWTH,
     NO_FINDING_RULE,
     NOT_ANALYSED_RULE,
     ORDERED_RULE,
     ORDERED_WEIGHT,
     RULES,
+    SIGNED_RULE,
     UNDETERMINED_RULE,
+    Bound,
     FindingRule,
 )
 
@@ -34,7 +38,32 @@ class Risk:
     alert_class: str = ""
 
 
-def assess(status: str, reason: str, findings: Sequence[Finding], ordered_priority: str) -> Risk:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A finding that a reader accepted and signed within `SIGNED_WITHIN_S`.
+
+    Parameters
+    ----------
+    finding
+        Its label.
+    instance
+        Image on which it was shown.
+    area
+        Its box there in square pixels, None where it had none.
+    """
+
+    finding: str
+    instance: str
+    area: float | None
+
+
+def assess(
+    status: str,
+    reason: str,
+    findings: Sequence[Finding],
+    ordered_priority: str,
+    signed: Sequence[Signed] = (),
+) -> Risk:
     """Score one result.
 
     Parameters
@@ -47,6 +76,8 @@ def assess(status: str, reason: str, findings: Sequence[Finding], ordered_priori
         Calibrated findings; looked at only when `analysed`.
     ordered_priority
         `stat`, `routine` or `unknown`; any other value counts as `unknown`.
+    signed
+        What readers accepted and signed of earlier revisions not long ago.
     """
     floor = ORDERED_WEIGHT.get(ordered_priority, ORDERED_WEIGHT["unknown"])
     if status == "not-analysed":
@@ -60,7 +91,7 @@ def assess(status: str, reason: str, findings: Sequence[Finding], ordered_priori
             rule=UNDETERMINED_RULE,
             reason=f"the AI gave no answer: {reason}",
         )
-    matched = [(rule, finding) for finding in findings if (rule := rule_for(finding)) is not None]
+    matched = [(rule, finding) for finding in findings if (rule := rule_for(finding, signed)) is not None]
     if not matched:
         return _as_ordered(floor, ordered_priority, reason)
     rule, finding = max(matched, key=lambda pair: (_weight(*pair), pair[1].probability, pair[1].finding))
@@ -72,16 +103,46 @@ def assess(status: str, reason: str, findings: Sequence[Finding], ordered_priori
         reason="; ".join(filter(None, (rule.reason.format(finding=finding.finding), reason))),
         finding=finding.finding,
         probability=finding.probability,
-        alert_class=rule.alert_class,
+        alert_class="" if rule.name in DEMOTED else rule.alert_class,
     )
 
 
-def rule_for(finding: Finding) -> FindingRule | None:
-    """Return the first rule that applies to a finding."""
+def rule_for(finding: Finding, signed: Sequence[Signed] = ()) -> FindingRule | None:
+    """Return the first rule that applies to a finding, as it is after signatures of earlier revisions (R9)."""
     for rule in RULES:
-        if finding.finding in rule.findings and finding.certainty == rule.certainty:
-            return rule
+        if (
+            finding.finding in rule.findings
+            and finding.certainty == rule.certainty
+            and all(_holds(bound, finding) for bound in rule.where)
+        ):
+            known = rule.urgency == "critical" and any(_not_larger(finding, each) for each in signed)
+            return _known_already(rule) if known else rule
     return None
+
+
+def _holds(bound: Bound, finding: Finding) -> bool:
+    measured = (each.value for each in finding.measurements if each.name == bound.quantity)
+    value = next(measured, bound.otherwise)
+    return value is not None and bound.at_least <= value < bound.below
+
+
+def _not_larger(finding: Finding, signed: Signed) -> bool:
+    """Whether a signed finding is this one, and this one is not larger; what cannot be compared counts as larger."""
+    if (finding.finding, finding.instance) != (signed.finding, signed.instance):
+        return False
+    if finding.box is None or signed.area is None:
+        return False
+    return finding.box.width * finding.box.height <= GROWTH * signed.area
+
+
+def _known_already(rule: FindingRule) -> FindingRule:
+    return replace(
+        rule,
+        name=SIGNED_RULE,
+        urgency="high",
+        alert_class="",
+        reason="{finding} was accepted and signed within a day and is not larger: raised, nobody is paged again",
+    )
 
 
 def _weight(rule: FindingRule, finding: Finding) -> float:

@@ -1,14 +1,14 @@
 """The rules as data. A change of any value is a new `RULE_VERSION`, which every score and result names.
 
 Classes follow the ACR categories of actionable findings: critical, a person is told within minutes; high, read within hours;
-routine, the ordinary queue. Synthetic models have no clinical standing, whatever the rule.
+routine, the ordinary queue. Synthetic models have no clinical standing, whatever the rule. `docs/risk.md` shows them as a table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-RULE_VERSION = "2026-1"
+RULE_VERSION = "2026-2"
 """Version of everything in this file."""
 
 CLASS_WEIGHT = {"critical": 40.0, "high": 15.0, "routine": 1.0}
@@ -16,6 +16,26 @@ CLASS_WEIGHT = {"critical": 40.0, "high": 15.0, "routine": 1.0}
 
 ORDERED_WEIGHT = {"stat": 10.0, "unknown": 10.0, "routine": 1.0}
 """Weight of an order. What is unknown may be urgent, so it queues like STAT."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What a measured quantity must be for a rule to apply.
+
+    Parameters
+    ----------
+    quantity
+        Name of the measurement (`schemas.events.Measurement`).
+    at_least, below
+        Its range: closed below, open above.
+    otherwise
+        Value where nothing was measured. None: then the rule does not apply, and the stricter one after it does.
+    """
+
+    quantity: str
+    at_least: float = float("-inf")
+    below: float = float("inf")
+    otherwise: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +50,8 @@ class FindingRule:
         Labels it speaks of.
     certainty
         Certainty class the finding must have.
+    where
+        Ranges that what was measured must all lie in.
     urgency
         Class it gives.
     alert_class
@@ -41,22 +63,57 @@ class FindingRule:
     name: str
     findings: frozenset[str]
     certainty: str
+    where: tuple[Bound, ...] = ()
     urgency: str
     alert_class: str = ""
     reason: str
 
 
-CRITICAL = frozenset({"pneumothorax", "intracranial-hemorrhage", "pulmonary-embolism", "free-air"})
+HEMORRHAGE = frozenset({
+    "intracranial-hemorrhage", "epidural", "subdural", "subarachnoid", "intraparenchymal", "intraventricular",
+})  # fmt: skip
+"""Bleeding in the head, whatever its kind."""
+CRITICAL = HEMORRHAGE | {"pneumothorax", "pulmonary-embolism", "free-air"}
 """Findings for which minutes matter."""
+FOLLOW_UP = frozenset({"nodule", "mass"})
+"""Findings that are followed up in days."""
+
+NO_SHIFT = Bound(quantity="mediastinal_shift", below=1, otherwise=0)
+ONE_SIDED = Bound(quantity="bilateral", below=1, otherwise=0)
 
 RULES = (
     FindingRule(
         name="R1",
-        findings=frozenset({"intracranial-hemorrhage"}),
+        findings=HEMORRHAGE,
         certainty="high",
         urgency="critical",
         alert_class="critical",
         reason="high probability of {finding}",
+    ),
+    FindingRule(
+        name="R1",
+        findings=HEMORRHAGE,
+        certainty="uncertain",
+        where=(Bound(quantity="midline_shift", at_least=5),),
+        urgency="critical",
+        alert_class="critical",
+        reason="{finding} is uncertain, but the midline is shifted by 5 mm or more",
+    ),
+    FindingRule(
+        name="R2",
+        findings=frozenset({"pneumothorax"}),
+        certainty="high",
+        where=(Bound(quantity="hemithorax_share", below=0.15), ONE_SIDED, NO_SHIFT),
+        urgency="high",
+        reason="high probability of {finding}, small and on one side",
+    ),
+    FindingRule(
+        name="R2",
+        findings=frozenset({"pneumothorax"}),
+        certainty="high",
+        where=(Bound(quantity="chest_tube", at_least=1), ONE_SIDED, NO_SHIFT),
+        urgency="high",
+        reason="high probability of {finding} with a chest tube in place",
     ),
     FindingRule(
         name="R2",
@@ -64,7 +121,15 @@ RULES = (
         certainty="high",
         urgency="critical",
         alert_class="critical",
-        reason="high probability of {finding}; its size was not measured",
+        reason="high probability of {finding}, not known to be small or drained",
+    ),
+    FindingRule(
+        name="R3",
+        findings=frozenset({"pulmonary-embolism"}),
+        certainty="high",
+        where=(Bound(quantity="segmental", at_least=1), Bound(quantity="rv_lv_ratio", below=1)),
+        urgency="high",
+        reason="high probability of {finding}, segmental and without strain on the right heart",
     ),
     FindingRule(
         name="R3",
@@ -72,7 +137,7 @@ RULES = (
         certainty="high",
         urgency="critical",
         alert_class="critical",
-        reason="high probability of {finding}; its extent was not measured",
+        reason="high probability of {finding}, not known to be segmental only",
     ),
     FindingRule(
         name="R4",
@@ -91,7 +156,15 @@ RULES = (
     ),
     FindingRule(
         name="R5",
-        findings=frozenset({"nodule", "mass", "cardiomegaly"}),
+        findings=FOLLOW_UP,
+        certainty="high",
+        where=(Bound(quantity="diameter", below=8),),
+        urgency="routine",
+        reason="high probability of {finding} under 8 mm: reported, no follow-up asked for",
+    ),
+    FindingRule(
+        name="R5",
+        findings=FOLLOW_UP | {"cardiomegaly"},
         certainty="high",
         urgency="routine",
         reason="high probability of {finding}: for follow-up, not for an alert",
@@ -104,12 +177,21 @@ RULES = (
         reason="{finding} is possible but uncertain: raised in the worklist, nobody is paged",
     ),
 )
-"""Rules R1 to R6. R9 (the same finding signed off within a day) needs prior results and is not here yet."""
+"""Rules R1 to R6 on single findings, in the order they are tried."""
+
+DEMOTED: frozenset[str] = frozenset()
+"""Rules that page nobody any more, by a person's decision after `budget.demotion_proposed`: they raise in the worklist only."""
 
 ORDERED_RULE = "R7"
 """The order decides where it weighs more than the AI: the AI raises and never lowers."""
 UNDETERMINED_RULE = "R8"
 """The AI failed or refused the input."""
+SIGNED_RULE = "R9"
+"""The finding was accepted and signed not long ago, and is not larger now: critical becomes high, and nobody is paged again."""
+SIGNED_WITHIN_S = 24 * 3600
+"""Seconds for which a signature counts (R9)."""
+GROWTH = 1.1
+"""Ratio of areas up to which a region counts as not larger: a tenth is within what two readings of one image differ by."""
 NOT_ANALYSED_RULE = "not-analysed"
 """No model reads the study."""
 NO_FINDING_RULE = "no-finding"

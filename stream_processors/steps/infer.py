@@ -116,9 +116,10 @@ async def _result(
 async def _read(
     request: InferenceRequested, instance: InstanceReference, model: Model, context: StepContext
 ) -> Read:
-    data = await context.io(context.objects.get, instance.bucket, instance.object_key)
-    frame = await context.cpu(model.preprocess, data)
     priority = PRIORITY_ROUTINE if request.ordered_priority == "routine" else PRIORITY_STAT
+    with context.announce(model.SPEC.name, priority=priority):
+        data = await context.io(context.objects.get, instance.bucket, instance.object_key)
+        frame = await context.cpu(model.preprocess, data)
     try:
         async with asyncio.timeout(context.settings.model_deadline_s):
             outputs = await context.infer(model.SPEC.name, frame.tensor, priority=priority)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from inference.aggregation import series_logit
 from inference.catalogue import all_models
 from inference.spec import Label, ModelSpec
 from schemas.events import (
@@ -23,13 +24,13 @@ from schemas.events import (
 from schemas.identifiers import deterministic_uuid
 from schemas.rows import ModelResultRow
 from stream_processors.decisions import canonical
-from stream_processors.step import Output, Step, StepContext
+from stream_processors.step import GIVEN_UP, Output, Step, StepContext
 
 HIGH_FROM = 0.8
 """Calibrated probability from which a finding is `high`: of five such images, four have it."""
 LOW_BELOW = 0.05
 """Calibrated probability below which it is `low` whatever the operating point: not one of twenty such images has it."""
-CERTAINTY_VERSION = "probability-1"
+CERTAINTY_VERSION = "classes-2"
 """Version of `certainty` and its two bounds; part of every result's id."""
 PROBABILITY_DIGITS = 4
 """Decimals of a published probability: more would claim a precision that no calibration has."""
@@ -50,7 +51,8 @@ class Recorded:
 async def run(cause: InferenceCompleted | InferenceSkipped, context: StepContext) -> AsyncIterator[Output]:
     """Publish the result of a revision, and again of every later one whose result came first."""
     if isinstance(cause, InferenceSkipped):
-        yield _not_analysed(cause, context)
+        if cause.reason_code != GIVEN_UP or not await context.io(_has_results, context, cause):
+            yield _unread(cause, cause.reason_code, cause.reason, context)
         return
     recorded = await context.io(_record, context, cause)
     model = all_models().get(cause.model)
@@ -60,6 +62,13 @@ async def run(cause: InferenceCompleted | InferenceSkipped, context: StepContext
         described = described_result(cause.envelope.site, cause.envelope.study, revision, so_far, spec)
         envelope = context.envelope(cause, "Findings", described["result_id"])
         yield Findings(envelope=envelope, revision=revision, **described)
+
+
+def give_up(
+    cause: InferenceCompleted | InferenceSkipped, reason: str, context: StepContext
+) -> list[Findings]:
+    """Say that nothing is known, so that the study ends as "undetermined" and does not stay pending."""
+    return [_unread(cause, GIVEN_UP, f"the result could not be published: {reason}", context)]
 
 
 def described_result(
@@ -124,8 +133,17 @@ def verdict(results: Sequence[InstanceResult], findings: Sequence[Finding]) -> t
     return "analysed", "", ""
 
 
+def certainty_of(label: Label, probability: float) -> str:
+    """Class of a calibrated probability: by the bounds that calibration proved, and `uncertain` where it proved none."""
+    if not label.conformal:
+        return certainty(probability, label.threshold)
+    if label.high_from is not None and probability >= label.high_from:
+        return "high"
+    return "low" if label.low_below is not None and probability < label.low_below else "uncertain"
+
+
 def certainty(probability: float, threshold: float) -> str:
-    """Class of a calibrated probability; below the operating point nothing is more than `low`."""
+    """Class by fixed bounds, for models whose calibration proved none; below the operating point nothing is more than `low`."""
     if probability < max(threshold, LOW_BELOW):
         return "low"
     return "high" if probability >= HIGH_FROM else "uncertain"
@@ -141,20 +159,36 @@ _SAID_OF_RESULT = (*_SAID, "model", "model_version", "model_digest", "backend")
 
 
 def _findings(read: Sequence[InstanceResult], spec: ModelSpec) -> tuple[Finding, ...]:
-    """One finding per label of the model, strongest first: where its probability is highest among the images."""
+    """One finding per label of the model, strongest first: where its probability is highest among the images or series."""
     found = []
     for label in spec.labels:
         outputs = [
             (output, result) for result in read for output in result.outputs if output.label == label.name
         ]
         if outputs:
-            output, result = max(outputs, key=lambda pair: (pair[0].logit, pair[1].instance))
-            found.append(_finding(label, output, result))
+            series = _strongest_series(outputs) if spec.unit == "series" else outputs
+            output, result = max(series, key=lambda pair: (pair[0].logit, pair[1].instance))
+            logit = (
+                series_logit([each.logit for each, _ in series]) if spec.unit == "series" else output.logit
+            )
+            found.append(_finding(label, logit, output, result))
     return tuple(sorted(found, key=lambda finding: (-finding.probability, finding.finding)))
 
 
-def _finding(label: Label, output: LabelOutput, result: InstanceResult) -> Finding:
-    probability = round(label.probability(output.logit), PROBABILITY_DIGITS)
+def _strongest_series(
+    outputs: Sequence[tuple[LabelOutput, InstanceResult]],
+) -> list[tuple[LabelOutput, InstanceResult]]:
+    """Of a label's outputs, those of the series whose joint logit is highest: the finding names its strongest slice."""
+    by_series: dict[str, list[tuple[LabelOutput, InstanceResult]]] = {}
+    for output, result in outputs:
+        by_series.setdefault(result.series, []).append((output, result))
+    return max(
+        by_series.values(), key=lambda one: (series_logit([o.logit for o, _ in one]), one[0][1].series)
+    )
+
+
+def _finding(label: Label, logit: float, output: LabelOutput, result: InstanceResult) -> Finding:
+    probability = round(label.probability(logit), PROBABILITY_DIGITS)
     return Finding(
         finding=label.name,
         code_value=label.code.value,
@@ -163,7 +197,7 @@ def _finding(label: Label, output: LabelOutput, result: InstanceResult) -> Findi
         code_verified=label.code.verified,
         probability=probability,
         threshold=label.threshold,
-        certainty=certainty(probability, label.threshold),
+        certainty=certainty_of(label, probability),
         series=result.series,
         instance=result.instance,
         box=output.box if probability >= label.threshold else None,
@@ -231,29 +265,37 @@ def _of_row(row: ModelResultRow) -> Recorded:
     return Recorded(row.revision, result, {**told["said"], **made_by})
 
 
-def _not_analysed(skipped: InferenceSkipped, context: StepContext) -> Findings:
-    envelope = skipped.envelope
-    result_id = deterministic_uuid(
-        "result", envelope.site, envelope.study, str(skipped.revision), "not-analysed", skipped.reason_code
-    )
+def _has_results(context: StepContext, skipped: InferenceSkipped) -> bool:
+    """Whether a model has read the study: then what was given up was only the word that no more images come."""
+    site, study = skipped.envelope.site, skipped.envelope.study
+    return bool(context.tables.select(ModelResultRow, limit=1, site=site, study=study))
+
+
+def _unread(
+    cause: InferenceCompleted | InferenceSkipped, code: str, reason: str, context: StepContext
+) -> Findings:
+    """Result of a study that no model read: said to be so, or undetermined where somebody gave up."""
+    envelope = cause.envelope
+    status = "undetermined" if code == GIVEN_UP else "not-analysed"
+    result_id = deterministic_uuid("result", envelope.site, envelope.study, str(cause.revision), status, code)
     return Findings(
-        envelope=context.envelope(skipped, "Findings", result_id),
-        revision=skipped.revision,
-        received_at=skipped.received_at,
-        ordered_priority=skipped.ordered_priority,
+        envelope=context.envelope(cause, "Findings", result_id),
+        revision=cause.revision,
+        received_at=cause.received_at,
+        ordered_priority=cause.ordered_priority,
         result_id=result_id,
-        status="not-analysed",
-        reason_code=skipped.reason_code,
-        reason=skipped.reason,
+        status=status,
+        reason_code=code,
+        reason=reason,
         model="",
         model_version="",
         model_digest="",
         calibration_version="",
         backend="",
         demonstration=False,
-        synthetic=skipped.synthetic,
-        modality=skipped.modality,
-        body_part=skipped.body_part,
+        synthetic=cause.synthetic,
+        modality=cause.modality,
+        body_part=cause.body_part,
         inputs_digest="",
         findings=(),
         images=(),
@@ -265,4 +307,5 @@ STEP = Step(
     reads=("inference.completed.v1", "inference.skipped.v1"),
     emits=("findings.v1",),
     run=run,
+    give_up=give_up,
 )

@@ -1,6 +1,7 @@
 """Choose models for a study's images by coded, allow-listed context; what is unknown is treated by the stricter rule, and said.
 
-What a model can read is requested as soon as it is there. A study in which no image can be read is said to be skipped, with
+What a model can read is requested as soon as it is there; a model that answers for a whole series waits until the study is
+complete. A study in which no image can be read is said to be skipped, with
 the reason, once it is complete.
 """
 
@@ -15,7 +16,8 @@ from inference.catalogue import all_models
 from inference.spec import ModelSpec
 from schemas.events import InferenceRequested, InferenceSkipped, InstanceReference, StudyInstance, StudyState
 from schemas.rows import StudyAssemblyRow, StudyInstanceRow
-from stream_processors.step import Output, Step, StepContext, To
+from stream_processors.decisions import entries
+from stream_processors.step import GIVEN_UP, Output, Step, StepContext, To
 
 STAT = "inference.requested.stat.v1"
 ROUTINE = "inference.requested.routine.v1"
@@ -55,27 +57,15 @@ async def run(state: StudyState, context: StepContext) -> AsyncIterator[Output]:
     """Request inference for what a revision added, or say that a complete study is not read."""
     envelope = state.envelope
     if state.status != "complete":
-        topic = ROUTINE if state.ordered_priority == "routine" else STAT
-        for request in route(state.added, _available()):
-            identity = (str(state.revision), request.model.name, request.model.digest)
-            yield To(
-                topic,
-                InferenceRequested(
-                    envelope=context.envelope(state, "InferenceRequested", *identity),
-                    revision=state.revision,
-                    received_at=state.received_at,
-                    ordered_priority=state.ordered_priority,
-                    model=request.model.name,
-                    model_version=str(request.model.version),
-                    modality=request.instances[0].modality,
-                    body_part=request.instances[0].body_part,
-                    synthetic=all(each.synthetic for each in request.instances),
-                    instances=tuple(_reference(each) for each in request.instances),
-                ),
-            )
+        for request in route(state.added, [model for model in _available() if model.unit == "image"]):
+            yield _requested(state, request, context)
         return
-    instances = await context.io(_instances, context, envelope.site, envelope.study, state.revision)
-    reason = skip(instances, state.quarantined_count, _available())
+    instances, before = await context.io(_instances, context, envelope.site, envelope.study, state.revision)
+    fresh = tuple(each for each, added in instances if added > before)
+    for request in route(fresh, [model for model in _available() if model.unit == "series"]):
+        yield _requested(state, request, context)
+    whole = tuple(each for each, _ in instances)
+    reason = skip(whole, state.quarantined_count, _available())
     if reason is not None:
         yield InferenceSkipped(
             envelope=context.envelope(state, "InferenceSkipped", str(state.revision)),
@@ -87,8 +77,44 @@ async def run(state: StudyState, context: StepContext) -> AsyncIterator[Output]:
             modality="/".join(state.modalities),
             body_part=state.body_part,
             instance_count=state.instance_count,
-            synthetic=bool(instances) and all(each.synthetic for each in instances),
+            synthetic=bool(whole) and all(each.synthetic for each in whole),
         )
+
+
+def _requested(state: StudyState, request: Request, context: StepContext) -> To:
+    """A request, addressed by its order's priority."""
+    identity = (str(state.revision), request.model.name, request.model.digest)
+    event = InferenceRequested(
+        envelope=context.envelope(state, "InferenceRequested", *identity),
+        revision=state.revision,
+        received_at=state.received_at,
+        ordered_priority=state.ordered_priority,
+        model=request.model.name,
+        model_version=str(request.model.version),
+        modality=request.instances[0].modality,
+        body_part=request.instances[0].body_part,
+        synthetic=all(each.synthetic for each in request.instances),
+        instances=tuple(_reference(each) for each in request.instances),
+    )
+    return To(ROUTINE if state.ordered_priority == "routine" else STAT, event)
+
+
+def give_up(state: StudyState, reason: str, context: StepContext) -> list[InferenceSkipped]:
+    """Say that no one could choose, so that the study ends as "undetermined" and does not stay pending."""
+    return [
+        InferenceSkipped(
+            envelope=context.envelope(state, "InferenceSkipped", str(state.revision), state.status, GIVEN_UP),
+            revision=state.revision,
+            received_at=state.received_at,
+            ordered_priority=state.ordered_priority,
+            reason_code=GIVEN_UP,
+            reason=f"models could not be chosen: {reason}",
+            modality="/".join(state.modalities),
+            body_part=state.body_part,
+            instance_count=state.instance_count,
+            synthetic=False,
+        )
+    ]
 
 
 def _available() -> tuple[ModelSpec, ...]:
@@ -144,9 +170,18 @@ def refusal(instance: StudyInstance, model: ModelSpec) -> tuple[int, Reason] | N
         (instance.body_part == "unknown", f"no model for {instance.modality} of an unknown body part"),
         (instance.body_part not in model.body_parts, f"no model for {what}"),
         (_too_young(instance, model), f"no model for {what} of a {_age(instance)}"),
-        (instance.view_position == "unknown", f"no model for {what} in an unknown view"),
-        (instance.view_position not in model.views, f"no model for {what} in {instance.view_position} view"),
-        (instance.number_of_frames != 1, f"no model for {what} with several frames"),
+        (
+            bool(model.views) and instance.view_position == "unknown",
+            f"no model for {what} in an unknown view",
+        ),
+        (
+            bool(model.views) and instance.view_position not in model.views,
+            f"no model for {what} in {instance.view_position} view",
+        ),
+        (
+            instance.number_of_frames != 1 and not model.multi_frame,
+            f"no model for {what} with several frames",
+        ),
         (not instance.rows or not instance.columns, f"no model for {what} without pixels"),
     )
     for passed, (holds, text) in enumerate(checks):
@@ -172,22 +207,25 @@ def _what(instance: StudyInstance) -> str:
     return f"{instance.modality} of {instance.body_part.lower()}"
 
 
-def _instances(context: StepContext, site: str, study: str, revision: int) -> tuple[StudyInstance, ...]:
-    """A study's images as of a revision; later ones belong to later decisions."""
+def _instances(
+    context: StepContext, site: str, study: str, revision: int
+) -> tuple[tuple[tuple[StudyInstance, int], ...], int]:
+    """A study's images as of a revision, each with the revision that added it, and the last revision completed before."""
     assembly = context.tables.get(StudyAssemblyRow, site=site, study=study)
     recorded = json.loads((assembly.instances if assembly is not None else None) or "{}")
-    found: list[StudyInstance] = []
+    states = [entry.state for entry in entries(assembly.history if assembly is not None else None)]
+    completed = [state["revision"] for state in states if state["status"] == "complete"]
+    found: list[tuple[StudyInstance, int]] = []
     after: tuple[str, str] | None = None
     while True:
         page = context.tables.select(StudyInstanceRow, limit=PAGE, after=after, site=site, study=study)
         for row in page:
             digest, added = recorded.get(row.instance, ("", 0))
             if digest == row.digest and added <= revision:
-                found.append(
-                    StudyInstance(**{name: getattr(row, name) for name in StudyInstance.__dataclass_fields__})
-                )
+                image = {name: getattr(row, name) for name in StudyInstance.__dataclass_fields__}
+                found.append((StudyInstance(**image), added))
         if len(page) < PAGE:
-            return tuple(found)
+            return tuple(found), max((each for each in completed if each < revision), default=0)
         after = (page[-1].instance, page[-1].digest)
 
 
@@ -202,4 +240,5 @@ STEP = Step(
     reads=("study.state.v1",),
     emits=(STAT, ROUTINE, REPLAY, "inference.skipped.v1"),
     run=run,
+    give_up=give_up,
 )

@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
-from runtime.ports import OutgoingRecord
+from runtime.buckets import QUARANTINE
+from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord
 from schemas.codec import encode, schema_text
+from schemas.partitioning import partition_of
 from schemas.topics import subject
 from tests.support.faust_rig import Rig, rig
 from tests.support.faust_worker import SOURCE
-from tests.support.installation import received
+from tests.support.installation import received, study
 from tests.support.servers import SharedServers
 
 WAYS = {
@@ -24,6 +27,10 @@ WAYS = {
     "unconfirmed": [*(f"event-{n}" for n in range(5)), "large-5", *(f"event-{n}" for n in range(6, 10))],
 }
 """Ids by way of losing them; all in one partition."""
+
+
+OVERSIZED = 8 * MAX_RECORD_BYTES
+"""Bytes that no producer of ours sends."""
 
 
 @pytest.fixture
@@ -70,6 +77,24 @@ def test_the_stock_idiom_drops_what_does_not_decode(kafka: Rig) -> None:
     kafka.start_stock("decoding")
     kafka.until(lambda: kafka.committed() == 3)
     assert kafka.stock_subjects() == ["event-0"]
+
+
+def test_a_record_over_the_size_limit_is_put_aside_and_holds_up_no_other(kafka: Rig) -> None:
+    """Brokers look at a batch's compressed size, so a sender of somebody else can write what ours would refuse."""
+    squeezed = {"compression.type": "gzip", "message.max.bytes": 100_000_000}
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, **squeezed})
+    partition = partition_of(study(0).encode(), kafka.made.log.topics()[SOURCE])
+    for value in (b"x" * OVERSIZED, b"\0\0\0\0\1" + b"\0" * OVERSIZED):
+        producer.produce(SOURCE, value, study(0).encode(), partition)
+    assert producer.flush(60) == 0
+    kafka.send("event-0", "event-1", studies=[0])
+    kafka.start()
+    kafka.until(lambda: kafka.committed() == 4)
+    assert kafka.subjects() == ["event-0", "event-1"]
+    letters = kafka.letters()
+    assert [(each.topic, each.partition) for each in letters] == [(SOURCE, partition)] * 2
+    assert {each.reason for each in letters} <= {"not-framed", "corrupt"}
+    assert len(kafka.made.objects.get(QUARANTINE, letters[0].object_key)) > OVERSIZED
 
 
 def of_a_later_version(kafka: Rig, event_id: str) -> OutgoingRecord:

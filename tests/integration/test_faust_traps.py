@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from runtime.process import STOPPED
-from tests.support.faust_rig import Rig, rig
+from tests.support.faust_rig import PATIENCE_S, Rig, rig
 from tests.support.faust_worker import SINK
 from tests.support.servers import SharedServers
 
@@ -97,6 +97,18 @@ def test_a_second_process_with_one_member_id_does_not_start(kafka: Rig) -> None:
     kafka.until(lambda: kafka.members() == 1)
     assert kafka.start("7").wait() == STOPPED
     assert first.poll() is None
+
+
+def test_two_stock_workers_of_one_member_id_evict_each_other_and_look_well(kafka: Rig) -> None:
+    workers = [kafka.start_stock("static"), kafka.start_stock("static")]
+    came: set[str] = set()
+
+    def evicted() -> bool:
+        came.update(kafka.member_ids())
+        return len(came) > len(workers)
+
+    kafka.until(evicted, patience_s=3 * PATIENCE_S)
+    assert [worker.poll() for worker in workers] == [None, None]
 
 
 def test_a_worker_asked_to_end_leaves_where_a_stock_static_member_stays(kafka: Rig) -> None:

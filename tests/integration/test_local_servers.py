@@ -16,6 +16,7 @@ from deploy.local import servers as launcher
 from deploy.local.cassandra import FIRST_ROLE, lets_in
 from deploy.local.place import HOST, answers, existing, new
 from deploy.local.servers import NotStartedError
+from runtime.errors import OutageError
 from runtime.kafka import KafkaLog
 from runtime.objects import S3Objects
 from runtime.settings import S3Settings
@@ -47,9 +48,23 @@ def test_a_killed_kafka_comes_back_with_every_record_that_was_confirmed(own):
     log = KafkaLog(kafka)
     log.create_topics({"t": 1})
     log.producer("p").send(numbered("t", 100))
+    member = log.consumer("g", ["t"], "m")
+    until(lambda: len(member.poll(100, 0.1)) > 0, "records")
+    member.commit({("t", 0): 100})
+    assert (log.end_offsets("t"), log.committed("g", "t")) == ({0: 100}, {0: 100})
 
     own.running.kill("kafka")
+    with pytest.raises(OutageError):
+        log.end_offsets("t")
     own.require("kafka")
+
+    def counts_again():
+        try:
+            return (log.end_offsets("t"), log.committed("g", "t")) == ({0: 100}, {0: 100})
+        except OutageError:
+            return False
+
+    until(counts_again, "offsets by a client that saw the broker die")
 
     again = KafkaLog(kafka)
     assert [int(record.value or b"") for record in again.read("t", 0, 0, 1000)] == list(range(100))

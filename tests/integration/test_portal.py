@@ -9,15 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import httpx
 import pytest
-import uvicorn
 from playwright.sync_api import expect, sync_playwright
 
-from portal_api.app import create_app
 from tests.support.portal import (
     CASES,
     Case,
@@ -29,6 +26,7 @@ from tests.support.portal import (
     seed_operations,
     study_id,
 )
+from tests.support.serving import Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 ARGUMENTS = [
@@ -45,28 +43,6 @@ START_S = 30
 """seconds; a portal that has not announced itself by then does not start."""
 
 
-class Server:
-    """The application behind a real socket."""
-
-    def __init__(self, system):
-        config = uvicorn.Config(
-            create_app(system.connections, system.credentials()), port=0, log_config=None, lifespan="off"
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.02)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
-
-    def __exit__(self, *_):
-        self._server.should_exit = True
-        self._thread.join()
-
-
 @pytest.fixture
 def system(tmp_path):
     made = System.fresh(tmp_path)
@@ -79,7 +55,7 @@ def system(tmp_path):
 
 @pytest.fixture
 def address(system):
-    with Steps(system), Server(system) as at:
+    with Steps(system), Server(system.connections, system.credentials()) as at:
         yield at
 
 

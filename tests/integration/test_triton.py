@@ -17,6 +17,7 @@ from tritonclient import grpc
 
 from inference.backend import InferenceRejectedError, InferenceUnavailableError, canary
 from inference.batching import Batcher
+from inference.breaker import FAILURES
 from inference.client import TritonClient, watch
 from inference.in_process import InProcess
 from inference.models import cxr_demo
@@ -115,6 +116,44 @@ async def test_the_batcher_gives_each_image_its_own_answer(client):
     )
 
     np.testing.assert_allclose([a["logits"] for a in answers], expected["logits"], atol=1e-4)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_shared_memory_changes_no_number(server, shared):
+    expected = await InProcess().infer(SPEC, {"image": IMAGES[:4]})
+    client = TritonClient(server.grpc_address, shared_memory=shared)
+
+    answers = await asyncio.gather(*(client.infer(SPEC, {"image": IMAGES[:4]}) for _ in range(8)))
+
+    regions = list(SHARED_MEMORY.glob(f"radstream-client-{os.getpid()}-*"))
+    await client.close()
+    assert bool(regions) == shared
+    for answer in answers:
+        np.testing.assert_allclose(answer["logits"], expected["logits"], atol=1e-4)
+    assert not [region for region in regions if region.exists()]
+
+
+async def test_a_server_that_forgot_the_regions_is_sent_the_tensors(server):
+    client = TritonClient(server.grpc_address, shared_memory=True)
+    await client.infer(SPEC, {"image": IMAGES[:1]})
+    with grpc.InferenceServerClient(server.grpc_address) as control:
+        control.unregister_system_shared_memory()
+
+    answer = await client.infer(SPEC, {"image": IMAGES[:1]})
+
+    assert answer["logits"].shape == (1, len(SPEC.labels))
+    await client.close()
+
+
+async def test_a_server_that_is_away_is_not_asked_again_at_once():
+    client = TritonClient(f"127.0.0.1:{free_ports(1)[0]}", shared_memory=False)
+    for _ in range(FAILURES):
+        with pytest.raises(InferenceUnavailableError, match="is not available"):
+            await client.infer(SPEC, {"image": IMAGES[:1]}, deadline_s=5)
+
+    with pytest.raises(InferenceUnavailableError, match="is not asked"):
+        await client.infer(SPEC, {"image": IMAGES[:1]}, deadline_s=5)
+    await client.close()
 
 
 async def test_a_request_that_can_never_succeed_is_rejected(client):

@@ -22,7 +22,7 @@ CLIENTS = {
     "obstore": {"runtime/objects.py"},
     "prometheus_client": {"runtime/metrics.py"},
     "structlog": {"runtime/logs.py"},
-    "tritonclient": {"inference/client.py"},
+    "tritonclient": {"inference/client.py", "inference/shared_memory.py"},
 }
 """The files that may name a client of an engine, the logs or the metrics. Kafka's has three subjects."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -47,6 +48,7 @@ STEP_TABLES: tuple[type[Row], ...] = (
     rows.ReviewRow,
     rows.ReviewOutcomeRow,
     rows.QuarantinedObjectRow,
+    rows.FindingRow,
 )
 """Every table a step reads or writes."""
 
@@ -197,6 +199,11 @@ class FolderContext:
         """Run a computation."""
         await asyncio.sleep(0)
         return call(*args, **kwargs)
+
+    def announce(self, model: str, *, priority: int) -> AbstractContextManager[None]:
+        """Nobody waits for company here."""
+        del model, priority
+        return nullcontext()
 
     async def infer(
         self, model: str, tensors: NDArray[Any], *, priority: int

@@ -34,6 +34,8 @@ from tests.support.stock_worker import SUBJECT
 
 OURS, STOCK = "tests.support.faust_worker", "tests.support.stock_worker"
 """Modules of the workers: the product's binding, and Faust's own idiom."""
+INFERRING = "tests.support.infer_worker"
+"""Module of a worker of the product's own step `infer`."""
 PATIENCE_S = 60.0
 """Seconds after which something that shall happen counts as not happening."""
 SESSION_MS = 6_000
@@ -47,6 +49,7 @@ class Rig:
     folder: Path
     settings: Settings
     made: Connections
+    reads: tuple[str, ...] = (SOURCE,)
     starts: dict[str, dict[int, int]] = field(default_factory=dict)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -79,6 +82,10 @@ class Rig:
     def start_stock(self, way: str, instance: str = "0") -> subprocess.Popen[bytes]:
         """Start a worker of the stock idiom."""
         return self._started([STOCK, self.name, way], instance)
+
+    def start_inferring(self) -> subprocess.Popen[bytes]:
+        """Start a worker of the step `infer`, on the Triton that the settings name."""
+        return self._started([INFERRING, self.name], "0")
 
     def _started(self, module: list[str], instance: str) -> subprocess.Popen[bytes]:
         environment = {
@@ -160,8 +167,13 @@ class Rig:
 
     def members(self) -> int:
         """Members that the broker counts in the group."""
+        return len(self.member_ids())
+
+    def member_ids(self) -> set[str]:
+        """Ids that the broker has given them: a member that was evicted and comes back has a new one."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        return len(admin.describe_consumer_groups([self.name])[self.name].result(20).members)
+        found = admin.describe_consumer_groups([self.name])[self.name].result(20)
+        return {each.member_id for each in found.members}
 
     @property
     def bootstrap(self) -> str:
@@ -175,8 +187,11 @@ class Rig:
 
     def committed(self) -> int:
         """Records before the committed offsets, counted from where the test began."""
-        offsets = self.made.log.committed(self.name, SOURCE)
-        return sum(offsets[number] - start for number, start in self.starts[SOURCE].items())
+        return sum(
+            offset - self.starts[topic][number]
+            for topic in self.reads
+            for number, offset in self.made.log.committed(self.name, topic).items()
+        )
 
     def until(self, done: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
         """Wait for something, while no worker ends by itself."""
@@ -199,18 +214,30 @@ class Rig:
 
 
 @contextmanager
-def rig(folder: Path, cluster: ClusterSettings) -> Iterator[Rig]:
-    """A rig on these servers."""
+def rig(
+    folder: Path,
+    cluster: ClusterSettings,
+    *,
+    reads: tuple[str, ...] = (SOURCE,),
+    writes: tuple[str, ...] = (SINK,),
+    **changes: object,
+) -> Iterator[Rig]:
+    """A rig on these servers, with these topics; `changes` are to the settings."""
     kafka = cluster.kafka.model_copy(update={"session_timeout_ms": SESSION_MS})
-    made_of = settings(folder, cluster=cluster.model_copy(update={"kafka": kafka}).model_dump(mode="json"))
+    described = cluster.model_copy(update={"kafka": kafka}).model_dump(mode="json")
+    made_of = settings(folder, cluster=described, **changes)
     made_of.write(folder / "settings.toml")
     name = f"echo-{uuid.uuid4().hex[:8]}"
     key = PseudonymKey("2026-1", (folder / "pseudonym").read_bytes())
     made = assemble(made_of, name, engines(made_of), SystemClock(), key)
     prepare(made, (name,))
-    found = Rig(folder, made_of, made)
-    found.starts = {topic: made.log.end_offsets(topic) for topic in (SOURCE, SINK, found.dead_letters)}
-    begin = [TopicPartition(SOURCE, number, offset) for number, offset in found.starts[SOURCE].items()]
+    found = Rig(folder, made_of, made, reads)
+    found.starts = {topic: made.log.end_offsets(topic) for topic in (*reads, *writes, found.dead_letters)}
+    begin = [
+        TopicPartition(topic, number, offset)
+        for topic in reads
+        for number, offset in found.starts[topic].items()
+    ]
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     for future in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(name, begin)]).values():
         future.result(20)

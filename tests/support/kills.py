@@ -15,15 +15,17 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from runtime.faults import Point
+from tests.support.processes import alive, descendants, frozen, wait_until
 from tests.support.senders import Ledger
-from tests.support.system import System, alive, descendants, frozen, wait_until
+from tests.support.system import System
 
 RANDOM: Literal["random"] = "random"
-KILL_S = 120.0
+KILL_S = 240.0
 """seconds until a kill must have hit: the input that leads there may be rare."""
 LONGEST_DELAY_S = 2.0
 """seconds that a random kill waits at the most before it looks for work in flight."""
@@ -111,6 +113,11 @@ class Killer:
             for done in [pool.submit(self._note, job) for job in (*jobs, *last)]:
                 done.result()
 
+    def one_by_one(self, jobs: Sequence[Callable[[], Kill]]) -> None:
+        """Do what nothing else may happen beside."""
+        for job in jobs:
+            self._note(job)
+
     def _note(self, job: Callable[[], Kill]) -> None:
         try:
             self.kills.append(job())
@@ -132,11 +139,11 @@ class Killer:
         return job
 
     def _other(self, job: Callable[[], Kill]) -> Callable[[], Kill]:
-        def one_by_one() -> Kill:
+        def alone() -> Kill:
             with self._alone("others"):
                 return job()
 
-        return one_by_one
+        return alone
 
     def _alone(self, component: str) -> threading.Lock:
         return self._locks.setdefault(component, threading.Lock())
@@ -146,7 +153,7 @@ class Killer:
         before, pid, broken = system.starts(name), self._living(name), self._ledger.breaks()
         system.arm(name, point)
         wait_until(lambda: system.has_fired(name), f"{name} dies {point}", seconds=KILL_S)
-        wait_until(lambda: not alive(pid), f"{name} is dead")
+        wait_until(partial(_gone, pid), f"{name} is dead")
         in_flight = self._work(target)
         system.wait_started(name, before + 1)
         if not target.reads:
@@ -237,8 +244,13 @@ def _kill_while_stuck(
                 os.kill(pid, signal.SIGKILL)
         if in_flight:
             _wait_replaced(system, stub)
+            wait_until(partial(_gone, pid), f"{name} is dead")
             return Kill(name, RANDOM, not alive(pid) and victim() != pid, in_flight)
     raise AssertionError(f"{name} never had work in flight")
+
+
+def _gone(pid: int) -> bool:
+    return not alive(pid)
 
 
 def _wait_replaced(system: System, killed: int) -> None:

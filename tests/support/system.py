@@ -11,9 +11,9 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -29,27 +29,14 @@ from runtime.ports import Record
 from runtime.settings import DeliverySettings, Settings
 from schemas.codec import decode
 from schemas.events import Event
-from schemas.rows import DeadlineRow
 from schemas.tables import Row
+from tests.support.cluster import Engines
+from tests.support.processes import wait_until
+from tests.support.raw import ClusterRaw, EmbeddedRaw, Raw
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R", bound=Row)
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-
-WAIT_S = 60.0
-"""seconds until something that must happen has happened, on a machine that does much else."""
-PAGE = 1000
-"""Records or rows read at once."""
-STOPPED = "T"
-"""State of a process that SIGSTOP holds (proc(5))."""
-
-
-def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = WAIT_S) -> None:
-    """Wait for a condition; AssertionError that says what never came."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -62,14 +49,28 @@ class System:
         Its folder, its settings, and what it has besides the project's own processes.
     connections
         A reader's own connections to its engines.
+    engines
+        The real servers that it runs on; none in the embedded profile.
     """
 
     run: Run
     settings: Settings
     plan: Plan
     connections: Connections
+    engines: Engines | None = None
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _supervisors: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def raw(self) -> Raw:
+        """Reads the log and the tables."""
+        return EmbeddedRaw(self.connections) if self.engines is None else self.cluster
+
+    @cached_property
+    def cluster(self) -> ClusterRaw:
+        """Reads the real servers."""
+        assert self.engines is not None
+        return ClusterRaw(self.engines.settings)
 
     # --- addresses and credentials
 
@@ -176,13 +177,7 @@ class System:
 
     def records(self, topic: str) -> list[Record]:
         """Every record of a topic, repetitions included."""
-        log, found = self.connections.log, []
-        for partition, end in log.end_offsets(topic).items():
-            start = 0
-            while start < end and (page := log.read(topic, partition, start, PAGE)):
-                found += page
-                start = page[-1].offset + 1
-        return found
+        return self.raw.records(topic)
 
     def events(self, topic: str, kind: type[E]) -> list[E]:
         """Every event of a topic, repetitions included."""
@@ -193,9 +188,11 @@ class System:
 
     def rows(self, row_type: type[R], **prefix: Any) -> list[R]:
         """Every row of a table's partition."""
-        rows = self.connections.tables.select(row_type, limit=100 * PAGE, **prefix)
-        assert len(rows) < 100 * PAGE
-        return rows
+        return self.raw.rows(row_type, **prefix)
+
+    def row(self, row_type: type[R], **key: Any) -> R | None:
+        """The row of a whole key."""
+        return next(iter(self.raw.rows(row_type, **key)), None)
 
     def keys(self, bucket: str, prefix: str = "") -> set[str]:
         """Keys of a bucket's objects."""
@@ -207,21 +204,11 @@ class System:
 
     def uncommitted(self, group: str, topics: Sequence[str]) -> int:
         """Records of the topics that a group has not acknowledged."""
-        log, count = self.connections.log, 0
-        for topic in topics:
-            committed = log.committed(group, topic)
-            count += sum(end - committed[partition] for partition, end in log.end_offsets(topic).items())
-        return count
+        return self.raw.uncommitted(group, topics)
 
     def pending(self, consumer: str, *, due_by: int | None = None) -> int:
         """Deadlines of a step that are not acknowledged; all, or those due by a time (UTC microseconds)."""
-        tables, shards = self.connections.tables, max(self.connections.log.topics().values())
-        rows = [
-            row
-            for shard in range(shards)
-            for row in tables.select(DeadlineRow, consumer=consumer, shard=shard)
-        ]
-        return sum(due_by is None or row.due_at <= due_by for row in rows)
+        return sum(due_by is None or row.due_at <= due_by for row in self.raw.deadlines(consumer))
 
     def overdue(self, consumer: str) -> int:
         """Deadlines of a step that are due and not acknowledged."""
@@ -251,47 +238,6 @@ class System:
 
 
 @contextlib.contextmanager
-def frozen(pid: int) -> Iterator[bool]:
-    """Hold a process still (SIGSTOP) while something is measured; yields whether it is there and stands still."""
-    try:
-        os.kill(pid, signal.SIGSTOP)
-    except ProcessLookupError:
-        yield False
-        return
-    try:
-        deadline = time.monotonic() + 1
-        while _state(pid) not in (STOPPED, "") and time.monotonic() < deadline:
-            time.sleep(0.001)
-        yield _state(pid) == STOPPED
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-
-
-def _state(pid: int) -> str:
-    """State letter of a process, empty if there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace").rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs (a dead one that nobody has waited for does not)."""
-    return _state(pid) not in ("", "Z", "X")
-
-
-def descendants(pid: int) -> list[int]:
-    """Ids of a process's children, their children, and so on."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, task.read_text("ascii").split()):
-                found += [child, *descendants(child)]
-    return found
-
-
-@contextlib.contextmanager
 def system(
     folder: Path,
     *,
@@ -302,6 +248,7 @@ def system(
     log_level: Level = "INFO",
     delivery: DeliverySettings | None = None,
     changes: Mapping[str, Any] | None = None,
+    engines: Engines | None = None,
     started: bool = True,
 ) -> Iterator[System]:
     """Make a run in a folder, start every process, and stop all at the end.
@@ -320,6 +267,8 @@ def system(
         As in the settings.
     changes
         Other settings to replace.
+    engines
+        Real servers to run on (profile `cluster`); by default the embedded ones.
     started
         Whether to start it at once.
     """
@@ -335,17 +284,20 @@ def system(
             log_level=log_level,
         )
     replaced = {"delivery": delivery or DeliverySettings(), **(changes or {})}
+    if engines is not None:
+        replaced |= {"profile": "cluster", "cluster": engines.settings}
     settings = settings.model_copy(update=replaced)
     settings.write(run.settings_file)
     plan = Plan(str(environment or ""), triton_http, port if receiver else 0)
     connections = connect(settings, "cli")
-    made = System(run, settings, plan, connections)
+    made = System(run, settings, plan, connections, engines)
     try:
         if started:
             made.start()
         yield made
     finally:
         made.stop()
+        made.raw.close()
         connections.close()
 
 

@@ -46,6 +46,13 @@ PATH: dict[str, type[Event]] = {
     "alert.deliveries.v1": AlertDelivery,
 }
 """Topics of a study's way and what they hold."""
+HOPS = (
+    ("instance.received.v1", "instance.deidentified.v1"),
+    ("inference.completed.v1", "findings.v1"),
+    ("findings.v1", "risk.scored.v1"),
+    ("risk.scored.v1", "alerts.v1"),
+)
+"""Topics of which the second holds what events of the first caused, among others."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def judge(evidence: Evidence) -> list[str]:
             *overlays(evidence),
             *alerts(evidence),
             *refused(evidence),
+            *disordered(evidence),
         }
     )
 
@@ -202,7 +210,7 @@ def studies(evidence: Evidence) -> Iterator[str]:
     for (site, uid), count in counts.items():
         study = system.study_key(site, uid)
         name = f"{site}/{study}"
-        row = system.connections.tables.get(StudyRow, site=site, study=study)
+        row = system.row(StudyRow, site=site, study=study)
         if row is None:
             yield f"{name}: no study row"
             continue
@@ -229,7 +237,7 @@ def results(evidence: Evidence) -> Iterator[str]:
     for sent in evidence.ledger.sent:
         study = system.study_key(sent.site, sent.study_uid)
         name, revisions = f"{sent.site}/{study}", found[sent.site, study]
-        row = system.connections.tables.get(StudyRow, site=sent.site, study=study)
+        row = system.row(StudyRow, site=sent.site, study=study)
         if row is None or (row.revision or 0) not in revisions or row.result_revision != row.revision:
             yield f"{name}: no result of the last revision"
         expected = "analysed" if sent.kind == "xray" else "not-analysed"
@@ -282,11 +290,32 @@ def alerts(evidence: Evidence) -> Iterator[str]:
         if (raised[study], len(delivered[study])) != (should, should):
             yield f"{'/'.join(study)}: {should} alerts due, {raised[study]} raised, {len(delivered[study])} delivered"
     for event in evidence.of("alerts.v1", AlertState):
-        row = system.connections.tables.get(
+        row = system.row(
             AlertDeliveryRow, site=event.envelope.site, alert_id=event.alert_id, channel="webhook"
         )
         if row is None or row.status != "delivered":
             yield f"{event.envelope.site}/{event.envelope.study}: no row says that its alert was delivered"
+
+
+def disordered(evidence: Evidence) -> Iterator[str]:
+    """Order per study is kept: what events caused comes in their order, and revisions rise; repetitions do not count."""
+    for before, after in HOPS:
+        places = {event.envelope.event_id: place for place, event in enumerate(evidence.log[before])}
+        last: dict[tuple[str, str], int] = {}
+        for event in evidence.log[after]:
+            study = (event.envelope.site, event.envelope.study)
+            place = places.get(event.envelope.causation_id)
+            if place is None:  # findings may come of what was skipped, too
+                continue
+            if place < last.get(study, place):
+                yield f"{'/'.join(study)}: {after} is not in the order of {before}"
+            last[study] = max(place, last.get(study, 0))
+    revisions: dict[tuple[str, str], int] = {}
+    for state in evidence.of("study.state.v1", StudyState):
+        study = (state.envelope.site, state.envelope.study)
+        if state.revision < revisions.get(study, 0):
+            yield f"{'/'.join(study)}: revision {state.revision} after {revisions[study]}"
+        revisions[study] = max(state.revision, revisions.get(study, 0))
 
 
 def refused(evidence: Evidence) -> Iterator[str]:

@@ -19,8 +19,8 @@ from cli.demo_studies import public_file, with_own_uids
 from runtime.connections import connect
 from runtime.settings import load_settings
 from schemas.summary import DemoSummary
+from tests.support.processes import alive, wait_until
 from tests.support.repository import ROOT
-from tests.support.system import alive, wait_until
 
 EXPECTED_BACKEND = "triton" if launch.triton_environment()[0] else "onnxruntime-in-process"
 """Where a Triton server is installed, the demonstration must use it."""

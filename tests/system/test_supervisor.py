@@ -16,8 +16,9 @@ from runtime.connections import connect
 from runtime.settings import load_settings
 from schemas.events import Findings, InstanceReceived
 from schemas.rows import StudyRow
+from tests.support.processes import alive, descendants, wait_until
 from tests.support.senders import Department, ct, xray
-from tests.support.system import System, alive, descendants, wait_until
+from tests.support.system import System
 from tests.support.verdict import gather, judge
 
 SITE = "north"

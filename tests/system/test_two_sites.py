@@ -14,11 +14,15 @@ from runtime.settings import DeliverySettings
 from schemas.events import AlertState, Event, Findings, InstanceReceived, StudyState
 from schemas.rows import StudyInstanceRow, WorklistItemRow
 from schemas.tables import WORKLIST_SHARDS
+from tests.support.cluster import PROFILES, engines
 from tests.support.readers import come_to_rest
 from tests.support.senders import Department, Sent, ct, xray
+from tests.support.servers import SharedServers
 from tests.support.system import System, system
 from tests.support.verdict import gather, judge
 
+pytestmark = pytest.mark.timeout(1800)
+"""seconds: a machine that does ten other things takes ten times as long."""
 SITES = ("north", "south")
 
 
@@ -43,14 +47,23 @@ class Both:
         )
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+@pytest.fixture(scope="module", params=PROFILES)
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, servers: SharedServers
+) -> Iterator[Both]:
     sent = tuple(
         study for site in SITES for study in (xray(1, site, alerting=True), ct(2, site, slices=3, requests=1))
     )
     twice = DeliverySettings(redeliver=True, cut_batches=True, seed=7)
     folder = tmp_path_factory.mktemp("sites")
-    with system(folder, sites=SITES, triton=False, quiet_window_s=1.0, delivery=twice) as running:
+    with system(
+        folder,
+        sites=SITES,
+        triton=False,
+        quiet_window_s=1.0,
+        delivery=twice,
+        engines=engines(request.param, servers),
+    ) as running:
         department = Department(running.stow, {site: running.token(site) for site in SITES}, len(SITES))
         for study in sent:
             department.send(study)

@@ -14,7 +14,7 @@ from cli.plan import read_plan, write_plan
 from cli.runs import Run
 from cli.supervisor import Supervisor
 from runtime.connections import INSTANCE_VARIABLE
-from tests.support.system import alive, wait_until
+from tests.support.processes import alive, wait_until
 
 SAYS_WHO = f"import os, time; print(os.environ['{INSTANCE_VARIABLE}'], flush=True); time.sleep(600)"
 

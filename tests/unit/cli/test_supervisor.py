@@ -17,7 +17,7 @@ from cli import supervisor
 from cli.components import Component
 from cli.runs import Run
 from cli.supervisor import FIRST_WAIT_S, LONGEST_WAIT_S, STABLE_S, Child, Chore, Supervisor, next_wait
-from tests.support.system import alive, wait_until
+from tests.support.processes import alive, wait_until
 
 SLEEPER = "import time; time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"

@@ -76,6 +76,29 @@ def test_the_plan_for(waiting, free, expected):
     assert made.wake_in == pytest.approx(expected.wake_in)
 
 
+@pytest.mark.parametrize(
+    ("waiting", "coming", "expected"),
+    [
+        (old(0.0), [2], Plan(wake_in=5.0)),
+        (old(0.0, priority=1), [], Plan(take=(0,))),
+        (old(0.0, priority=1), [2, 2], Plan(take=(0,))),
+        (old(0.0, priority=1), [2, 1], Plan(wake_in=5.0)),
+        ([*old(9.0), *old(1.0, priority=1)], [1], Plan(wake_in=4.0)),
+        (old(5.0, priority=1), [1], Plan(take=(0,))),
+        (old(0.0, 0.0, 0.0), [1, 2], Plan(take=(0, 1, 2))),
+    ],
+    ids=[
+        "an image waits for announced company", "an urgent one for nobody", "nor for what is not urgent",
+        "but for what is as urgent", "however long others wait", "and not for ever", "a full batch waits for nobody",
+    ],
+)  # fmt: skip
+def test_the_plan_with_company_on_its_way_for(waiting, coming, expected):
+    made = plan(waiting, 0.0, free=True, coming=coming, max_batch=3, max_wait_s=0.5, company_s=5.0)
+
+    assert made.take == expected.take
+    assert made.wake_in == pytest.approx(expected.wake_in)
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 2), st.floats(0, 10)), min_size=1, max_size=40),
     st.integers(1, 16),
@@ -103,6 +126,35 @@ async def test_images_of_many_callers_go_together_and_each_gets_its_own_row():
     assert backend.most == 2
 
 
+async def test_images_that_become_ready_one_after_the_other_go_together_if_announced():
+    backend = Recorder()
+    batcher = Batcher(backend, max_batch=8, max_wait_s=0.0)
+
+    async def made_ready(value):
+        with batcher.announced(SPEC, 1):
+            await asyncio.sleep(0.001 * value)
+        return await batcher.submit(SPEC, image(value), 1)
+
+    await asyncio.gather(*(made_ready(i) for i in range(12)))
+
+    assert [len(b) for b in backend.batches] == [8, 4]
+
+
+async def test_those_who_wait_for_an_image_that_never_comes_go_without_it():
+    backend = Recorder()
+    batcher = Batcher(backend, max_batch=8)
+
+    async def refused():
+        with batcher.announced(SPEC, 1):
+            await asyncio.sleep(0.001)
+            raise ZeroDivisionError
+
+    answers = await asyncio.gather(batcher.submit(SPEC, image(1), 1), refused(), return_exceptions=True)
+
+    assert isinstance(answers[1], ZeroDivisionError)
+    assert backend.batches == [[1]]
+
+
 async def test_one_bad_image_fails_alone():
     backend = Recorder()
     batcher = Batcher(backend, max_batch=8)
@@ -127,7 +179,7 @@ async def test_an_image_of_another_shape_fails_alone():
 
 async def test_an_ill_server_is_not_asked_again_for_each_image():
     backend = Recorder(InferenceUnavailableError("away"))
-    batcher = Batcher(backend, max_batch=4)
+    batcher = Batcher(backend, max_batch=4, max_wait_s=5)
 
     calls = (batcher.submit(SPEC, image(i)) for i in range(4))
     answers = await asyncio.gather(*calls, return_exceptions=True)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference import localisation
+from inference.pixels import Geometry
 
 
 def cells(*lit, weak=()):
@@ -48,3 +49,50 @@ def test_the_heat_is_where_the_cell_is(row, column):
     assert row * 32 <= y < row * 32 + 32
     assert column * 32 <= x < column * 32 + 32
     assert 0 <= heat.min() <= heat.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("lit", "line"),
+    [
+        ([(2, 3)], [(96, 64), (128, 64), (128, 96), (96, 96)]),
+        ([(2, 3), (2, 4)], [(96, 64), (160, 64), (160, 96), (96, 96)]),
+        ([(2, 3), (3, 3), (3, 4)], [(96, 64), (128, 64), (128, 96), (160, 96), (160, 128), (96, 128)]),
+    ],
+    ids=["one cell", "a row", "a corner"],
+)
+def test_the_contour_follows_the_sides_of_the_region_clockwise(lit, line):
+    region = np.zeros((8, 8), dtype=bool)
+    for at in lit:
+        region[at] = True
+    assert list(localisation.contour(region, 256)) == line
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_contour_lies_within_its_box_and_touches_all_four_sides(seed):
+    heat = np.random.default_rng(seed).uniform(size=(8, 8)).astype(np.float32)
+    region = localisation.strongest_region(heat, 0.5)
+    line = localisation.contour(region, 256)
+    x0, y0, x1, y1 = localisation.region_box(region, 256)
+
+    assert 4 <= len(line) <= localisation.MOST_CORNERS
+    assert (min(x for x, _ in line), max(x for x, _ in line)) == (x0, x1)
+    assert (min(y for _, y in line), max(y for _, y in line)) == (y0, y1)
+
+
+def test_parts_that_touch_by_a_corner_only_are_two():
+    region = np.zeros((8, 8), dtype=bool)
+    region[2, 3] = region[3, 4] = True
+
+    assert len(localisation.connected(region)) == 2
+
+
+@given(st.integers(200, 3000), st.integers(200, 3000), st.floats(0, 256), st.floats(0, 256))
+def test_model_pixels_come_back_from_original_ones(rows, columns, x, y):
+    scale = 256 / max(rows, columns)
+    geometry = Geometry(
+        rows, columns, 256, scale, (256 - round(columns * scale)) // 2, (256 - round(rows * scale)) // 2
+    )
+    matrix = geometry.matrix()
+    there = matrix @ np.array([x, y, 1.0])
+
+    np.testing.assert_allclose(np.linalg.solve(matrix, there)[:2], (x, y), atol=1e-6)

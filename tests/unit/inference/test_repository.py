@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -52,6 +53,54 @@ def test_the_server_can_say_which_weights_it_runs(spec, rendered, config):
 
     assert config.parameters["weights_sha256"].string_value == hashlib.sha256(data).hexdigest() == spec.digest
     assert config.parameters["demonstration"].string_value == str(spec.demonstration).lower()
+
+
+RUNTIMES = {"shim": "python", "cpu": "onnxruntime", "gpu": "onnxruntime", "tensorrt": "onnxruntime"}
+
+
+@pytest.mark.parametrize("target", sorted(RUNTIMES))
+def test_each_target_is_told_how_to_run_the_same_graph(spec, tmp_path, target):
+    render([spec], tmp_path, target=target)
+    folder = tmp_path / spec.name
+
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), pb.ModelConfig())
+
+    group = config.instance_group[0]
+    accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert config.backend == RUNTIMES[target]
+    assert group.kind == (group.KIND_GPU if target in {"gpu", "tensorrt"} else group.KIND_CPU)
+    assert [each.name for each in accelerators] == (["tensorrt"] if target == "tensorrt" else [])
+    assert (target != "tensorrt") or accelerators[0].parameters["trt_engine_cache_enable"] == "true"
+    assert (folder / str(spec.version) / "model.py").exists() == (target == "shim")
+    assert {t.name for t in config.input} == {t.name for t in spec.inputs}
+
+
+def test_the_model_is_warm_before_it_is_ready(spec, config):
+    assert [warm.batch_size for warm in config.model_warmup] == [1, spec.max_batch_size]
+    for warm in config.model_warmup:
+        assert {name: list(value.dims) for name, value in warm.inputs.items()} == {
+            t.name: list(t.dims) for t in spec.inputs
+        }
+
+
+def test_urgent_requests_wait_where_others_are_refused(config):
+    urgent = config.dynamic_batching.priority_queue_policy[1]
+    others = config.dynamic_batching.default_queue_policy
+
+    assert urgent.max_queue_size > others.max_queue_size
+    assert (urgent.timeout_action, others.timeout_action) == (urgent.DELAY, others.REJECT)
+
+
+def test_versions_of_one_model_are_served_together(spec, tmp_path):
+    newer = replace(spec, version=spec.version + 1)
+    render([newer, spec], tmp_path)
+
+    config = text_format.Parse((tmp_path / spec.name / "config.pbtxt").read_text(), pb.ModelConfig())
+
+    assert list(config.version_policy.specific.versions) == [spec.version, newer.version]
+    assert (
+        sorted(path.parent.name for path in tmp_path.glob("*/*/model.onnx")) == ["1", "2"] or spec.version > 1
+    )
 
 
 def test_the_shim_needs_nothing_of_this_project(rendered):

@@ -103,3 +103,42 @@ def test_wrong_settings_stop_a_process_and_are_named_without_their_value(tmp_pat
     assert process.returncode == STOPPED
     assert "triton.prot" in process.stderr
     assert "hunter2" not in process.stderr
+
+
+AWAY = """
+import sys
+from pathlib import Path
+from runtime import process
+from runtime.connections import connect
+from runtime.errors import OutageError
+
+tries = Path(sys.argv[1])
+
+def refused_twice(settings, component):
+    made = len(tries.read_text()) if tries.exists() else 0
+    tries.write_text("x" * (made + 1))
+    if made < 2:
+        raise OutageError("registry: ConnectError")
+    return connect(settings, component)
+
+async def ends(connections, stop):
+    return None
+
+process.connect = refused_twice
+process.FIRST_PAUSE_S = 0.01
+process.run("example", ends)
+"""
+
+
+def test_a_process_that_starts_while_an_engine_is_away_waits_for_it(tmp_path: Path) -> None:
+    settings(tmp_path).write(tmp_path / "settings.toml")
+    done = subprocess.run(
+        [sys.executable, "-c", AWAY, str(tmp_path / "tries")],
+        env={**os.environ, SETTINGS_VARIABLE: str(tmp_path / "settings.toml")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == DRAINED
+    assert (tmp_path / "tries").read_text() == "xxx"
+    assert done.stderr.count("asking again") == 2

@@ -4,9 +4,10 @@ import base64
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from runtime.errors import StopError
-from runtime.settings import SecretReference, Settings, load_settings
+from runtime.settings import KafkaSettings, SecretReference, Settings, load_settings
 from tests.support.installation import settings
 
 CLUSTER: dict[str, dict[str, object]] = {
@@ -20,6 +21,10 @@ CLUSTER: dict[str, dict[str, object]] = {
     },
     "s3": {"endpoint": "http://127.0.0.1:9000", "access_key": "env:S3_KEY", "secret_key": "env:S3_SECRET"},
 }
+
+
+TLS = {"tls": True, "ca": "/ca.pem"}
+WHO = {"user": "env:WHO", "password": "env:PASS"}
 
 
 def written(folder: Path, **changes: object) -> dict[str, str]:
@@ -141,3 +146,35 @@ def test_a_secret_that_is_not_there_stops_the_process(
 def test_a_secret_itself_is_no_reference(text: str) -> None:
     with pytest.raises(ValueError, match="env:NAME or file:/path"):
         SecretReference(text)
+
+
+@pytest.mark.parametrize(
+    ("more", "protocol"),
+    [({}, "PLAINTEXT"), (TLS, "SSL"), (WHO, "SASL_PLAINTEXT"), (TLS | WHO, "SASL_SSL")],
+)
+def test_kafkas_protocol_follows_from_encryption_and_user(more: dict[str, object], protocol: str) -> None:
+    assert KafkaSettings.model_validate(CLUSTER["kafka"] | more).protocol == protocol
+
+
+@pytest.mark.parametrize(
+    ("engine", "more"),
+    [
+        ("kafka", {"ca": "/ca.pem"}),
+        ("kafka", {"user": "env:WHO"}),
+        ("kafka", {"password": "env:PASS"}),
+        ("kafka", WHO | {"mechanism": "GSSAPI"}),
+        ("kafka", WHO | {"password": "in-plain-sight"}),
+        ("registry", {"ca": "/ca.pem"}),
+        ("registry", {"user": "env:WHO"}),
+        ("registry", {"user": "env:WHO", "password": "in-plain-sight"}),
+        ("cassandra", {"ca": "/ca.pem"}),
+        ("s3", {"secret_key": "in-plain-sight"}),
+    ],
+)
+def test_settings_that_only_look_safe_are_refused_and_never_quoted(
+    tmp_path: Path, engine: str, more: dict[str, object]
+) -> None:
+    described = CLUSTER | {engine: CLUSTER[engine] | more}
+    with pytest.raises(ValidationError) as refused:
+        settings(tmp_path, cluster=described)
+    assert "in-plain-sight" not in str(refused.value)

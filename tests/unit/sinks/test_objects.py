@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.activation import read_activation
 from inference.models import cxr_demo
 from inference.pixels import Geometry
 from inference.training.phantoms import SyntheticIdentity, generate, to_dicom
@@ -23,7 +24,7 @@ from runtime.errors import DeadLetterError
 from schemas.codec import from_record
 from schemas.events import Box, Finding, Findings, Hop, ResultImage, RiskScored
 from schemas.rows import ROW_TYPES, ResultImageRow
-from sinks.objects import ObjectsSink, findings_on, read_activation, result_record
+from sinks.objects import ObjectsSink, findings_on, result_record
 from stream_processors.steps.infer import activation_file
 
 SITE, STUDY, INSTANCE = "north", "st-" + "1" * 32, "in-1"

@@ -27,7 +27,7 @@ from schemas.topics import dead_letter_topic
 from sinks.runner import SinkRunner
 from sinks.sink import Outputs, SinkSpec
 from tests.support.installation import connections, received, settings, study
-from tests.support.system import wait_until
+from tests.support.processes import wait_until
 
 NAME, SOURCE, EMITTED = "recorder", "instance.received.v1", "audit.v1"
 QUICK = Policy(attempts=4, first_pause_s=0.001, longest_pause_s=0.002, concurrency=4)

@@ -16,9 +16,11 @@ from faust.types import TP
 from runtime.errors import StopError
 from runtime.settings import ClusterSettings
 from stream_processors import app
-from stream_processors.app import BYTES_IN_FLIGHT, _Consumer, _Offer, _Runner, as_record
+from stream_processors.app import BYTES_IN_FLIGHT, _Consumer, _Offer, _Runner
 from stream_processors.deadlines import Deadlines
+from stream_processors.engine_settings import as_record
 from stream_processors.inputs import Input
+from stream_processors.running import Bound
 from stream_processors.step import Output, Step
 from tests.support.installation import connections
 
@@ -60,7 +62,7 @@ async def runner(tmp_path: Path) -> AsyncIterator[_Runner]:
     made = connections(tmp_path, "infer")
     made = replace(made, settings=made.settings.model_copy(update={"cluster": CLUSTER}))
     deadlines = Deadlines(made.tables, "infer", made.clock)
-    yield _Runner("infer", STEP, made, Noting(), deadlines)  # type: ignore[arg-type]
+    yield _Runner(Bound("infer", STEP, made, Noting(), deadlines))  # type: ignore[arg-type]
     made.close()
 
 
@@ -89,7 +91,7 @@ async def test_the_urgent_lane_goes_first(runner: _Runner) -> None:
     offer(runner, URGENT, 7)
     await runner.turn()
     await runner.turn()
-    assert runner.binder.batches == [[f"{URGENT}@7"], [f"{ROUTINE}@4", f"{ROUTINE}@5"]]  # type: ignore[attr-defined]
+    assert runner.bound.binder.batches == [[f"{URGENT}@7"], [f"{ROUTINE}@4", f"{ROUTINE}@5"]]  # type: ignore[attr-defined]
     assert runner.ledger.committable((ROUTINE, 0)) == 6
 
 
@@ -104,7 +106,7 @@ async def test_an_agent_waits_until_its_batch_is_resolved(runner: _Runner) -> No
 async def test_records_of_an_earlier_assignment_are_left_to_their_owner(runner: _Runner) -> None:
     offer(runner, URGENT, 7, 8, generation=0)
     await runner.turn()
-    assert runner.binder.batches == []  # type: ignore[attr-defined]
+    assert runner.bound.binder.batches == []  # type: ignore[attr-defined]
 
 
 async def test_a_record_that_faust_left_out_stops_the_process(runner: _Runner) -> None:
@@ -122,7 +124,7 @@ async def test_an_engine_that_does_not_start_ends_the_process(runner: _Runner) -
 
 
 async def test_what_the_binder_could_not_resolve_stays_open(runner: _Runner) -> None:
-    runner.binder.error = StopError("disk full")  # type: ignore[attr-defined]
+    runner.bound.binder.error = StopError("disk full")  # type: ignore[attr-defined]
     found = offer(runner, URGENT, 7)
     with pytest.raises(StopError, match="disk full"):
         await runner.turn()
@@ -188,7 +190,32 @@ async def test_what_faust_itself_acknowledges_is_not_committed(runner: _Runner) 
     assert consumer._filter_committable_offsets(consumer._filter_tps_with_pending_acks()) == {
         TP(URGENT, 0): 5
     }
-    assert driver.Consumer._new_offset(consumer, TP(URGENT, 0)) == 8
+
+
+async def test_the_stock_consumer_commits_what_it_skipped_and_acknowledged_itself(runner: _Runner) -> None:
+    consumer, where = runner.app.consumer, TP(URGENT, 0)
+    assert isinstance(consumer, _Consumer)
+    consumer._acked[where].extend([5, 6, 7])
+    assert driver.Consumer._new_offset(consumer, where) == 8
+
+
+async def test_what_compaction_removed_is_kept_by_the_stock_consumer_and_not_here(runner: _Runner) -> None:
+    consumer, where = runner.app.consumer, TP(URGENT, 0)
+    assert isinstance(consumer, _Consumer)
+    await driver.Consumer._add_gap(consumer, where, 10, 1_000_000)
+    assert len(consumer._gap[where]) == 1
+    consumer._gap[where].clear()
+    await consumer._add_gap(where, 10, 1_000_000)
+    assert len(consumer._gap[where]) == 0
+
+
+async def test_offsets_that_compaction_removed_hold_up_no_commit(runner: _Runner) -> None:
+    for offset in (5, 900):
+        runner.ledger.hand_out((URGENT, 0), offset, 1)
+    runner.ledger.resolve((URGENT, 0), 5)
+    assert runner.ledger.to_commit((URGENT, 0)) == 900
+    runner.ledger.resolve((URGENT, 0), 900)
+    assert runner.ledger.to_commit((URGENT, 0)) == 901
 
 
 async def test_partitions_leave_though_their_batch_hangs(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from tests.support.installation import connections, received, study
 
 class Doubles:
     name = "doubling"
+
+    def announce(self, model: str, priority: int) -> AbstractContextManager[None]:
+        del model, priority
+        return nullcontext()
 
     async def infer(
         self, model: str, tensors: NDArray[Any], priority: int

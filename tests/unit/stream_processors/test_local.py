@@ -18,6 +18,7 @@ from schemas.rows import DeadlineRow
 from schemas.topics import dead_letter_topic
 from stream_processors import catalogue, local, steps
 from stream_processors.inputs import DueInput
+from stream_processors.running import batches
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, StepContext
 from tests.support.installation import connections, received, settings, study
 
@@ -182,7 +183,7 @@ def record(topic: str, offset: int, partition: int = 0) -> Record:
 
 def test_urgent_topics_are_resolved_and_acknowledged_first() -> None:
     due = DueInput(DeadlineRow(consumer="c", shard=0, due_at=1, site="north", study="s", name="n"))
-    found = local.batches([record("b", 0), record("a", 0), record("b", 1)], [due], ("a", "b"))
+    found = batches([record("b", 0), record("a", 0), record("b", 1)], [due], ("a", "b"))
     assert found == [[record("a", 0), due], [record("b", 0), record("b", 1)]]
-    assert local.batches([], [due], ("a",)) == [[due]]
-    assert local.batches([], [], ("a",)) == []
+    assert batches([], [due], ("a",)) == [[due]]
+    assert batches([], [], ("a",)) == []

@@ -63,11 +63,11 @@ def test_no_code_is_called_verified_in_a_private_scheme():
 
 
 def test_the_stated_figures_hold_what_the_card_promises():
-    figures = TOLD["labels"]
+    areas = {name: TOLD["measured"]["auroc"][name]["value"] for name in LABELS}
 
-    assert all(figures[name]["auroc"] >= 0.85 for name in LABELS)
-    assert all(figures[name]["auroc"] >= 0.9 for name in ("pneumothorax", "effusion", "cardiomegaly"))
-    assert all(figures[name]["ece"] <= 0.05 for name in LABELS)
+    assert all(areas[name] >= 0.75 for name in LABELS)
+    assert TOLD["measured"]["auroc_mean"] >= 0.95
+    assert all(areas[name] >= 0.93 for name in ("pneumothorax", "effusion", "cardiomegaly"))
 
 
 def test_outputs_that_do_not_fit_the_labels_are_refused():

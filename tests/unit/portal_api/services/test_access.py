@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portal_api.services.access import GRANTS, HOMES, Permission, allows, home, may_sign_in
+from portal_api.services.access import GRANTS, HOMES, Permission, allows, home, is_known, may_sign_in
 
 TREATING = {
     Permission.READ_WORKLIST,
@@ -14,6 +14,7 @@ TREATING = {
 }
 SHARED = {Permission.READ_TRACE, Permission.READ_API}
 OPERATING = {Permission.READ_OPERATIONS}
+SERVING = {Permission.RESOLVE_STUDIES}
 
 
 @pytest.mark.parametrize("permission", Permission)
@@ -23,7 +24,7 @@ OPERATING = {Permission.READ_OPERATIONS}
         ("radiologist", TREATING | SHARED),
         ("operator", OPERATING | SHARED),
         ("gateway", set()),
-        ("service", set()),
+        ("service", SERVING),
         ("", set()),
         ("Radiologist", set()),
         ("nobody-we-know", set()),
@@ -41,5 +42,10 @@ def test_only_people_open_sessions(role, may):
 
 
 def test_every_role_that_may_sign_in_has_a_first_page():
-    assert set(HOMES) == set(GRANTS)
+    assert {role for role in GRANTS if may_sign_in(role)} == set(HOMES)
     assert home("gateway") == "/login"
+
+
+@pytest.mark.parametrize(("role", "known"), [("service", True), ("radiologist", True), ("gateway", False)])
+def test_a_gateway_has_nothing_to_do_here(role, known):
+    assert is_known(role) is known

@@ -50,13 +50,13 @@ def test_chips_count_what_is_behind_them():
 
 
 def test_the_page_reads_the_vault_once_for_all_rows(seeded, monkeypatch):
-    reads, inner = [], Vault.read
+    reads, inner = [], Vault.read_sound
 
     def counted(self, site, subjects, **why):
         reads.append(why)
         return inner(self, site, subjects, **why)
 
-    monkeypatch.setattr(Vault, "read", counted)
+    monkeypatch.setattr(Vault, "read_sound", counted)
     page = with_names(seeded.connections, READER, read_worklist(seeded.connections, READER, "unread"))
     assert {row.patient.name for row in page.rows} >= {"DOE, Jane", "ROE, Max"}
     assert reads == [{"purpose": "treatment", "actor": "dr.reader", "actor_role": "radiologist"}]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import Finding
-from stream_processors.risk.policy import assess
+from schemas.events import Box, Finding, Measurement
+from stream_processors.risk import policy
+from stream_processors.risk.policy import Signed, assess
 from stream_processors.risk.rules import CLASS_WEIGHT, ORDERED_WEIGHT, RULES
+from stream_processors.risk.table import table
 from tests.support.events import finding
+from tests.support.repository import ROOT
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,97 @@ def test_an_order_in_unknown_words_is_treated_by_the_stricter_rule() -> None:
     assert assess("analysed", "", [], "whenever").weight == ORDERED_WEIGHT["unknown"]
 
 
+@pytest.mark.parametrize(
+    ("name", "certainty", "measured", "urgency", "rule", "alert"),
+    [
+        ("subdural", "high", {}, "critical", "R1", "critical"),
+        ("intracranial-hemorrhage", "uncertain", {"midline_shift": 5}, "critical", "R1", "critical"),
+        ("intracranial-hemorrhage", "uncertain", {"midline_shift": 4.9}, "high", "R6", ""),
+        ("intracranial-hemorrhage", "uncertain", {}, "high", "R6", ""),
+        ("pneumothorax", "high", {"hemithorax_share": 0.149}, "high", "R2", ""),
+        ("pneumothorax", "high", {"hemithorax_share": 0.15}, "critical", "R2", "critical"),
+        ("pneumothorax", "high", {"hemithorax_share": 0.1, "bilateral": 1}, "critical", "R2", "critical"),
+        (
+            "pneumothorax",
+            "high",
+            {"hemithorax_share": 0.1, "mediastinal_shift": 1},
+            "critical",
+            "R2",
+            "critical",
+        ),
+        ("pneumothorax", "high", {"hemithorax_share": 0.4, "chest_tube": 1}, "high", "R2", ""),
+        ("pneumothorax", "high", {"chest_tube": 1, "mediastinal_shift": 1}, "critical", "R2", "critical"),
+        ("pulmonary-embolism", "high", {"segmental": 1, "rv_lv_ratio": 0.9}, "high", "R3", ""),
+        ("pulmonary-embolism", "high", {"segmental": 1, "rv_lv_ratio": 1.0}, "critical", "R3", "critical"),
+        ("pulmonary-embolism", "high", {"segmental": 1}, "critical", "R3", "critical"),
+        ("free-air", "high", {}, "critical", "R4", "critical"),
+        ("nodule", "high", {"diameter": 7.9}, "routine", "R5", ""),
+        ("mass", "high", {"diameter": 8}, "routine", "R5", ""),
+        ("free-air", "uncertain", {}, "high", "R6", ""),
+    ],
+)
+def test_what_was_measured_decides_and_what_was_not_leaves_the_stricter_rule(
+    name: str, certainty: str, measured: dict[str, float], urgency: str, rule: str, alert: str
+) -> None:
+    sized = tuple(Measurement(name=key, value=value, unit="1") for key, value in measured.items())
+    risk = assess("analysed", "", [replace(finding(name, certainty), measurements=sized)], "routine")
+    assert (risk.urgency, risk.rule, risk.alert_class) == (urgency, rule, alert)
+
+
+def test_a_follow_up_is_said_of_a_nodule_from_eight_millimetres_only() -> None:
+    reasons = [
+        assess("analysed", "", [replace(finding("nodule"), measurements=sized)], "routine").reason
+        for sized in ((Measurement(name="diameter", value=7, unit="mm"),), ())
+    ]
+    assert ["no follow-up" in reason for reason in reasons] == [True, False]
+
+
+BOXED = replace(finding("pneumothorax"), box=Box(x=0, y=0, width=10, height=10))
+
+
+@pytest.mark.parametrize(
+    ("signed", "urgency"),
+    [
+        pytest.param(Signed(finding="pneumothorax", instance="in-a", area=100), "high", id="as large"),
+        pytest.param(Signed(finding="pneumothorax", instance="in-a", area=91), "high", id="within a tenth"),
+        pytest.param(Signed(finding="pneumothorax", instance="in-a", area=90), "critical", id="smaller then"),
+        pytest.param(
+            Signed(finding="pneumothorax", instance="in-b", area=100), "critical", id="another image"
+        ),
+        pytest.param(Signed(finding="free-air", instance="in-a", area=100), "critical", id="another finding"),
+        pytest.param(
+            Signed(finding="pneumothorax", instance="in-a", area=None), "critical", id="no place then"
+        ),
+    ],
+)
+def test_what_was_signed_and_is_not_larger_pages_nobody_again(signed: Signed, urgency: str) -> None:
+    risk = assess("analysed", "", [BOXED], "routine", [signed])
+    assert risk.urgency == urgency
+    assert (risk.rule, risk.alert_class) == (("R9", "") if urgency == "high" else ("R2", "critical"))
+    assert ("signed within a day" in risk.reason) == (urgency == "high")
+
+
+def test_a_signed_finding_without_a_place_now_is_not_held_back() -> None:
+    known = Signed(finding="pneumothorax", instance="in-a", area=100)
+    assert assess("analysed", "", [finding("pneumothorax")], "routine", [known]).alert_class == "critical"
+
+
+def test_a_signed_finding_holds_back_no_other() -> None:
+    known = Signed(finding="pneumothorax", instance="in-a", area=100)
+    risk = assess("analysed", "", [BOXED, finding("free-air", probability=0.81)], "routine", [known])
+    assert (risk.finding, risk.alert_class) == ("free-air", "critical")
+
+
+def test_a_rule_that_people_demoted_raises_in_the_worklist_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "DEMOTED", frozenset({"R2"}))
+    risk = assess("analysed", "", [finding("pneumothorax")], "routine")
+    assert (risk.urgency, risk.alert_class) == ("critical", "")
+
+
+def test_the_page_shows_the_rules_as_they_are() -> None:
+    assert table() in (ROOT / "docs" / "risk.md").read_text("utf-8")
+
+
 labels = sorted({label for rule in RULES for label in rule.findings} | {"something-else"})
 some_finding = st.builds(
     finding,
@@ -75,19 +170,37 @@ some_finding = st.builds(
     st.sampled_from(["high", "uncertain", "low"]),
     st.floats(0, 1).map(lambda p: round(p, 4)),
 )
+quantities = sorted({bound.quantity for rule in RULES for bound in rule.where})
+some_sizes = st.dictionaries(st.sampled_from(quantities), st.floats(0, 50), max_size=4)
+some_finding = st.builds(
+    lambda found, sizes: replace(
+        found,
+        box=Box(x=0, y=0, width=10, height=10),
+        measurements=tuple(Measurement(name=k, value=v, unit="1") for k, v in sizes.items()),
+    ),
+    some_finding,
+    some_sizes,
+)
+some_signed = st.lists(
+    st.builds(Signed, finding=st.sampled_from(labels), instance=st.just("in-a"), area=st.floats(1, 500)),
+    max_size=3,
+)
 
 
 @given(
     st.sampled_from(["analysed", "not-analysed", "undetermined", "other"]),
     st.lists(some_finding, max_size=6),
     st.sampled_from(["stat", "unknown", "routine"]),
+    some_signed,
 )
 def test_the_ai_raises_a_priority_and_never_lowers_one(
-    status: str, found: list[Finding], ordered: str
+    status: str, found: list[Finding], ordered: str, signed: list[Signed]
 ) -> None:
-    risk = assess(status, "", found, ordered)
+    risk = assess(status, "", found, ordered, signed)
     assert risk.weight >= ORDERED_WEIGHT[ordered]
     assert not (ordered == "stat" and risk.urgency == "routine")
+    if status != "analysed":
+        assert risk.urgency in {"undetermined", "not-analysed"}
 
 
 @given(st.lists(some_finding, max_size=6), some_finding, st.sampled_from(["stat", "unknown", "routine"]))

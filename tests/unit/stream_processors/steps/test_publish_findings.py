@@ -6,9 +6,10 @@ import math
 
 import pytest
 
+from inference.spec import Code, Label
 from schemas.events import Findings, InferenceCompleted, InstanceResult
-from stream_processors.steps.publish_findings import STEP, certainty, verdict
-from tests.support.context import World, events, timeless
+from stream_processors.steps.publish_findings import STEP, certainty, certainty_of, verdict
+from tests.support.context import FolderContext, World, events, timeless
 from tests.support.events import completed, digest, finding, result, skipped
 
 pytestmark = pytest.mark.usefixtures("scripted")
@@ -130,3 +131,44 @@ def test_certainty_follows_the_probability_and_never_exceeds_low_below_the_thres
     probability: float, threshold: float, said: str
 ) -> None:
     assert certainty(probability, threshold) == said
+
+
+@pytest.mark.parametrize(
+    ("high_from", "low_below", "probability", "said"),
+    [
+        (0.7, 0.1, 0.7, "high"),
+        (0.7, 0.1, 0.6999, "uncertain"),
+        (0.7, 0.1, 0.1, "uncertain"),
+        (0.7, 0.1, 0.0999, "low"),
+        (None, 0.1, 0.99, "uncertain"),
+        (0.7, None, 0.0, "uncertain"),
+    ],
+)
+def test_a_class_that_calibration_could_not_prove_is_never_given(
+    high_from: float | None, low_below: float | None, probability: float, said: str
+) -> None:
+    code = Code("x", "99RADSTREAM", "x", verified=False)
+    label = Label("x", code, 1.0, 0.0, 0.3, conformal=True, high_from=high_from, low_below=low_below)
+    assert certainty_of(label, probability) == said
+
+
+@pytest.mark.parametrize(
+    "cause", [completed("e1", result("a", WEAK)), skipped("e1")], ids=["read", "skipped"]
+)
+def test_a_result_that_is_given_up_is_undetermined(world: World, cause: object) -> None:
+    assert STEP.give_up is not None
+    (event,) = STEP.give_up(cause, "retries-exhausted", FolderContext(world, "publish_findings"))
+    assert isinstance(event, Findings)
+    assert (event.status, event.reason_code, event.findings) == ("undetermined", "given-up", ())
+    assert event.reason == "the result could not be published: retries-exhausted"
+    (again,) = STEP.give_up(cause, "unexpected-error", FolderContext(world, "publish_findings"))
+    assert isinstance(again, Findings)
+    assert again.envelope.event_id == event.envelope.event_id
+
+
+def test_a_study_that_nobody_could_route_is_undetermined_unless_a_model_has_read_it(world: World) -> None:
+    unknown = skipped("e9", reason_code="given-up", reason="models could not be chosen: unexpected-error")
+    (event,) = published(world, unknown)
+    assert (event.status, event.reason_code, event.reason) == ("undetermined", "given-up", unknown.reason)
+    published(world, completed("e1", result("a", STRONG)))
+    assert published(world, unknown) == []

@@ -11,7 +11,7 @@ from schemas.events import InferenceRequested, InferenceSkipped
 from stream_processors.step import To
 from stream_processors.steps import assemble_study, route_study
 from stream_processors.steps.route_study import route, skip
-from tests.support.context import World, deadlines, events, timeless
+from tests.support.context import FolderContext, World, deadlines, events, timeless
 from tests.support.events import deidentified, image, study_state
 
 MODELS = (cxr_demo.SPEC,)
@@ -125,7 +125,7 @@ def test_a_complete_study_that_no_model_reads_is_said_to_be_skipped(world: World
     state = completed(world, deidentified("e1", image("a", modality="CT"), image("b", modality="CT")))
     (told,) = events(world.run("route_study", route_study.STEP, state))
     assert isinstance(told, InferenceSkipped)
-    assert (told.reason, told.modality, told.instance_count) == ("no model for CT", "CT", 2)
+    assert (told.reason, told.modality, told.instance_count) == ("no model for CT of chest", "CT", 2)
 
 
 def test_a_late_readable_image_does_not_change_what_is_said_of_the_revision_before(world: World) -> None:
@@ -143,3 +143,13 @@ def test_a_study_of_more_images_than_one_page_is_read_whole(
     images = [image(str(number), modality="CT") for number in range(4)]
     state = completed(world, deidentified("e1", *images, image("z")))
     assert world.run("route_study", route_study.STEP, state) == []
+
+
+@pytest.mark.parametrize("status", ["provisional", "complete"])
+def test_a_state_that_is_given_up_is_said_to_be_so(world: World, status: str) -> None:
+    state = study_state("e1", image("a"), status=status)
+    assert route_study.STEP.give_up is not None
+    (event,) = route_study.STEP.give_up(state, "unexpected-error", FolderContext(world, "route_study"))
+    assert isinstance(event, InferenceSkipped)
+    assert (event.reason_code, event.reason) == ("given-up", "models could not be chosen: unexpected-error")
+    assert (event.revision, event.instance_count, event.synthetic) == (1, 1, False)

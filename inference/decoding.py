@@ -1,0 +1,270 @@
+"""Codestreams to stored values: one decoder per transfer syntax, pinned, because which one is used changes the cost twentyfold.
+
+Stored values come as they were written: unsigned or two's complement, without rescale, palette or window.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import cv2
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from inference.frames import EXPLICIT_BIG, IMPLICIT_LITTLE, Buffer, DicomImage, refusing
+from inference.spec import NotAcceptableError
+
+Values = NDArray[np.integer[Any]]
+
+cv2.setNumThreads(1)
+"""A worker process per core does the sharing; threads that wait for each other only cost."""
+
+NATIVE = frozenset({IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", EXPLICIT_BIG})
+RLE = "1.2.840.10008.1.2.5"
+JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST = "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"
+JPEG_LS, JPEG_LS_NEAR = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"
+JPEG_2000_LOSSLESS, JPEG_2000 = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"
+HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K = (f"1.2.840.10008.1.2.4.20{n}" for n in (1, 2, 3))
+REDUCIBLE = frozenset({JPEG_2000_LOSSLESS, JPEG_2000})
+"""Syntaxes whose lower resolutions are worth the small error: the full decode takes 90 times as long as a raw read."""
+
+SIZ, COD = b"\xff\x51", b"\xff\x52"
+"""JPEG 2000 markers (ITU-T T.800 §A.5, §A.6): SIZ is the first after SOC."""
+SIZES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xF7})
+"""Second bytes of the JPEG and JPEG-LS markers that carry the size (SOFn, ITU-T T.81 §B.2.2; SOF55)."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Image Pixel module of a frame (PS3.3 §C.7.6.3)."""
+
+    rows: int
+    columns: int
+    samples: int
+    allocated: int
+    stored: int
+    signed: bool
+    planar: bool
+    photometric: str
+
+    @classmethod
+    def of(cls, header: Dataset) -> Form:
+        """Read it; raises :class:`NotAcceptableError` for bit depths that no decoder here gives."""
+        allocated, stored = int(header.get("BitsAllocated") or 0), int(header.get("BitsStored") or 0)
+        if allocated not in {8, 16} or not 1 <= stored <= allocated:
+            raise NotAcceptableError("unsupported bit depth")
+        return cls(
+            rows=int(header.Rows),
+            columns=int(header.Columns),
+            samples=int(header.get("SamplesPerPixel") or 1),
+            allocated=allocated,
+            stored=stored,
+            signed=int(header.get("PixelRepresentation") or 0) == 1,
+            planar=int(header.get("PlanarConfiguration") or 0) == 1,
+            photometric=str(header.get("PhotometricInterpretation") or "").strip().upper(),
+        )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of one stored value."""
+        return np.dtype(f"{'i' if self.signed else 'u'}{self.allocated // 8}")
+
+
+def decode_frame(image: DicomImage, index: int = 0) -> Values:
+    """Stored values of a frame: (rows, columns), or (rows, columns, 3) in the order of red, green, blue.
+
+    Values come in the frame's dtype, with what lies above Bits Stored removed or the sign extended. Native frames are views of
+    the file: do not write into them. Raises :class:`NotAcceptableError`.
+    """
+    form = Form.of(image.header)
+    decode = DECODERS.get(image.syntax)
+    if decode is None:
+        raise NotAcceptableError("unsupported transfer syntax")
+    data = image.frame(index)
+    with refusing("pixel data unreadable"):
+        if image.syntax not in NATIVE:
+            _check_declared_size(data, form)
+        values = decode(data, form)
+        if values.shape[:2] != (form.rows, form.columns) or values.ndim != (2 if form.samples == 1 else 3):
+            raise NotAcceptableError("pixel data unreadable")
+        values = as_stored(values, form)
+        return _rgb(values, form) if form.samples == 3 and _is_luminance(image, form) else values
+
+
+def decode_reduced(image: DicomImage, index: int, levels: int) -> Values | None:
+    """A JPEG 2000 frame of one sample at a 2^levels-th of its size, or None where only the full frame is to be had.
+
+    The lower resolution is sampled at every 2^levels-th pixel, not at the middle of what it stands for: it is shifted by
+    (2^levels - 1)/2 pixels, so that it lies where an average would. Raises :class:`NotAcceptableError`.
+    """
+    form = Form.of(image.header)
+    if image.syntax not in REDUCIBLE or levels < 1 or form.samples != 1 or form.signed:
+        return None
+    data = image.frame(index)
+    with refusing("pixel data unreadable"):
+        _check_declared_size(data, form)
+        if _decompositions(data) < levels or _is_signed(data):
+            return None
+        picture = Image.open(BytesIO(data), formats=("JPEG2000",))
+        picture.reduce = levels  # type: ignore[method-assign,assignment]  # this plugin's own
+        values = np.asarray(picture)
+        if values.dtype != np.dtype(np.uint16) or values.ndim != 2:
+            return None
+        values = values >> (16 - _precision(data))  # the library spreads what has fewer bits over 16
+        shift = (2**levels - 1) / 2 ** (levels + 1)
+        move = np.array([[1, 0, shift], [0, 1, shift]], dtype=np.float64)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size = (values.shape[1], values.shape[0])
+        moved = cv2.warpAffine(values, move, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved)
+
+
+def as_stored(values: Values, form: Form) -> Values:
+    """Decoded values in the frame's dtype: two's complement where the header says signed, whatever the codestream said."""
+    if not form.signed:
+        if values.dtype.kind == "i":
+            values = values.view(f"u{values.dtype.itemsize}")
+        masked = values & ((1 << form.stored) - 1) if form.stored < 8 * values.dtype.itemsize else values
+        return masked.astype(form.dtype, copy=False)
+    if values.dtype.kind == "u":
+        above = np.uint16(8 * values.dtype.itemsize - form.stored)
+        values = (values << above).view(f"i{values.dtype.itemsize}") >> above.astype(np.int16)
+    return values.astype(form.dtype, copy=False)
+
+
+def _native(data: Buffer, form: Form) -> Values:
+    if form.photometric.startswith("YBR_FULL_422"):
+        return _upsampled(np.frombuffer(data, np.uint8), form)
+    values = np.frombuffer(data, form.dtype.newbyteorder("<"))
+    return _shaped(values, form)
+
+
+def _native_big(data: Buffer, form: Form) -> Values:
+    return _shaped(np.frombuffer(data, form.dtype.newbyteorder(">")).astype(form.dtype), form)
+
+
+def _shaped(values: Values, form: Form) -> Values:
+    count = form.rows * form.columns * form.samples
+    if form.samples == 1:
+        return values[:count].reshape(form.rows, form.columns)
+    if form.planar:
+        return np.moveaxis(values[:count].reshape(form.samples, form.rows, form.columns), 0, -1)
+    return values[:count].reshape(form.rows, form.columns, form.samples)
+
+
+def _upsampled(values: NDArray[np.uint8], form: Form) -> Values:
+    """Y Y Cb Cr for every two pixels (PS3.3 §C.7.6.3.1.2) to one of each per pixel."""
+    pairs = values[: form.rows * form.columns * 2].reshape(-1, 4)
+    out = np.empty((len(pairs), 2, 3), dtype=np.uint8)
+    out[:, :, 0], out[:, :, 1], out[:, :, 2] = pairs[:, :2], pairs[:, 2:3], pairs[:, 3:4]
+    return out.reshape(form.rows, form.columns, 3)
+
+
+def _rle(data: Buffer, form: Form) -> Values:
+    values = np.frombuffer(imagecodecs.dicomrle_decode(bytes(data), form.dtype), form.dtype)
+    if form.samples == 1:
+        return _shaped(values, form)
+    return np.moveaxis(values.reshape(form.samples, form.rows, form.columns), 0, -1)
+
+
+def _jpeg(data: Buffer, form: Form) -> Values:
+    if form.samples == 1:
+        return np.asarray(imagecodecs.jpeg8_decode(bytes(data)))
+    stored_as = "RGB" if form.photometric == "RGB" else "YCBCR"
+    return np.asarray(imagecodecs.jpeg8_decode(bytes(data), colorspace=stored_as, outcolorspace="RGB"))
+
+
+def _jpeg_lossless(data: Buffer, form: Form) -> Values:
+    """The fast decoder knows one sample and predictor 1 at its best; the other knows all."""
+    if form.samples == 1:
+        return np.asarray(imagecodecs.ljpeg_decode(bytes(data))).reshape(form.rows, form.columns)
+    return np.asarray(imagecodecs.jpegsof3_decode(bytes(data)))
+
+
+def _jpeg_ls(data: Buffer, _form: Form) -> Values:
+    return np.asarray(imagecodecs.jpegls_decode(bytes(data)))
+
+
+def _jpeg_2000(data: Buffer, _form: Form) -> Values:
+    return np.asarray(imagecodecs.jpeg2k_decode(bytes(data), numthreads=1))
+
+
+def _htj2k(data: Buffer, _form: Form) -> Values:
+    return np.asarray(imagecodecs.htj2k_decode(bytes(data)))
+
+
+DECODERS: Mapping[str, Callable[[Buffer, Form], Values]] = {
+    **dict.fromkeys(NATIVE - {EXPLICIT_BIG}, _native),
+    EXPLICIT_BIG: _native_big,
+    RLE: _rle,
+    **dict.fromkeys((JPEG_BASELINE, JPEG_EXTENDED), _jpeg),
+    **dict.fromkeys((JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST), _jpeg_lossless),
+    **dict.fromkeys((JPEG_LS, JPEG_LS_NEAR), _jpeg_ls),
+    **dict.fromkeys((JPEG_2000_LOSSLESS, JPEG_2000), _jpeg_2000),
+    **dict.fromkeys((HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K), _htj2k),
+}
+"""The decoder of each transfer syntax; what is not here is refused."""
+
+
+def _is_luminance(image: DicomImage, form: Form) -> bool:
+    """Whether decoded samples are still luminance and two colour differences: JPEG and JPEG 2000 decoders undo it themselves."""
+    undone = {JPEG_BASELINE, JPEG_EXTENDED, *REDUCIBLE, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K}
+    return form.photometric.startswith("YBR_FULL") and image.syntax not in undone and form.allocated == 8
+
+
+def _rgb(values: Values, _form: Form) -> Values:
+    """YBR_FULL to RGB (PS3.3 §C.7.6.3.1.2); the library wants Cr before Cb."""
+    swapped = np.ascontiguousarray(values[:, :, (0, 2, 1)])
+    return np.asarray(cv2.cvtColor(swapped, cv2.COLOR_YCrCb2RGB))
+
+
+def _check_declared_size(data: Buffer, form: Form) -> None:
+    """Refuse a codestream that is larger than its header says, before a decoder asks for its memory."""
+    declared = declared_size(data)
+    if declared is not None and declared != (form.rows, form.columns):
+        raise NotAcceptableError("pixel data unreadable")
+
+
+def declared_size(data: Buffer) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG or JPEG 2000 codestream states; None of another kind of stream."""
+    if bytes(data[:2]) == b"\xff\x4f":
+        width, height, left, top = struct.unpack_from(">IIII", data, 8)
+        return height - top, width - left
+    if bytes(data[:2]) != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 9 <= len(data):
+        if data[at] != 0xFF:
+            raise NotAcceptableError("pixel data unreadable")
+        if data[at + 1] == 0xFF:  # fill bytes
+            at += 1
+            continue
+        if data[at + 1] in SIZES:
+            rows, columns = struct.unpack_from(">HH", data, at + 5)
+            return rows, columns
+        at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
+    raise NotAcceptableError("pixel data unreadable")
+
+
+def _decompositions(data: Buffer) -> int:
+    """Wavelet levels of a JPEG 2000 codestream (COD marker); 0 where it is not where it should be."""
+    at = bytes(data[:4096]).find(COD)
+    return data[at + 9] if at >= 0 and at + 9 < len(data) else 0
+
+
+def _precision(data: Buffer) -> int:
+    """Bits per value of the first component (SIZ marker)."""
+    return (int(data[42]) & 0x7F) + 1
+
+
+def _is_signed(data: Buffer) -> bool:
+    """Whether the codestream's first component is signed (SIZ marker)."""
+    return bool(data[42] & 0x80)

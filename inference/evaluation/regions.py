@@ -1,0 +1,114 @@
+"""Where a map says a finding is, against where it is: pointing game, overlap, boxes, FROC. In cells of the map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.localisation import connected, strongest_region
+
+Cells = NDArray[np.bool_]
+SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+"""Shares of the peak that are tried as the border of a region."""
+RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""False marks per image at which a FROC curve is read."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One positive image's map beside the truth."""
+
+    pointed: bool
+    """Whether the strongest cell touches the finding."""
+    overlap: float
+    """Intersection over union of the region and the finding's cells."""
+    box_error: float
+    """Largest distance, in cells, between an edge of the region's box and the finding's."""
+
+
+def touched(mask: NDArray[np.bool_], cells: int) -> Cells:
+    """Cells that a finding covers at least a quarter of; the one that it covers most if there is none."""
+    step = mask.shape[0] // cells
+    share = mask.reshape(cells, step, cells, step).mean(axis=(1, 3))
+    return np.asarray(share >= min(0.25, float(share.max())))
+
+
+def compare(cells: NDArray[np.floating], mask: NDArray[np.bool_], share_of_peak: float) -> Found:
+    """``cells`` are probabilities (h, w), ``mask`` the finding in model pixels."""
+    truth = touched(mask, cells.shape[0])
+    region = strongest_region(cells, share_of_peak)
+    peak = np.unravel_index(int(cells.argmax()), cells.shape)
+    step = mask.shape[0] // cells.shape[0]
+    around = mask[peak[0] * step : (peak[0] + 1) * step, peak[1] * step : (peak[1] + 1) * step]
+    union = int((region | truth).sum())
+    return Found(
+        bool(around.any()), float((region & truth).sum() / union), _box_error(region, _part(truth, region))
+    )
+
+
+def _part(truth: Cells, region: Cells) -> Cells:
+    """The connected part of a finding that the region lies on: a box is drawn round one part; all of it if it lies on none."""
+    parts = connected(truth)
+    best = max(parts, key=lambda part: int((part & region).sum()))
+    return best if (best & region).any() else truth
+
+
+def _box_error(region: Cells, truth: Cells) -> float:
+    return float(np.abs(np.array(_edges(region)) - np.array(_edges(truth))).max())
+
+
+def _edges(cells: Cells) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def best_share(pairs: list[tuple[NDArray[np.floating], NDArray[np.bool_]]]) -> float:
+    """Share of the peak with which most boxes are within a cell, chosen on calibration images; the better overlap wins a tie."""
+    if not pairs:
+        return 0.5
+
+    def good(share: float) -> tuple[float, float]:
+        found = [compare(cells, mask, share) for cells, mask in pairs]
+        return float(np.mean([f.box_error <= 1 for f in found])), float(np.mean([f.overlap for f in found]))
+
+    return max(SHARES, key=good)
+
+
+def marks(cells: NDArray[np.floating]) -> list[tuple[float, int, int]]:
+    """Local maxima of a map: score, row, column."""
+    grown = np.pad(cells, 1, constant_values=-np.inf)
+    height, width = cells.shape
+    around = [grown[r : r + height, c : c + width] for r in range(3) for c in range(3) if (r, c) != (1, 1)]
+    rows, columns = np.nonzero(cells >= np.max(around, axis=0))
+    return [(float(cells[r, c]), int(r), int(c)) for r, c in zip(rows, columns, strict=True)]
+
+
+def froc(images: list[tuple[NDArray[np.floating], NDArray[np.bool_] | None]]) -> list[tuple[float, float]]:
+    """Sensitivity at each of :data:`RATES` false marks per image; a mark within a cell of the finding hits it."""
+    false: list[float] = []
+    best: list[float] = []
+    for cells, mask in images:
+        near = (
+            _grown(touched(mask, cells.shape[0])) if mask is not None else np.zeros(cells.shape, dtype=bool)
+        )
+        scored = marks(cells)
+        false += [score for score, row, column in scored if not near[row, column]]
+        if mask is not None:
+            best.append(max((score for score, row, column in scored if near[row, column]), default=-np.inf))
+    ordered = np.sort(np.array(false))[::-1]
+    told = []
+    for rate in RATES:
+        allowed = int(rate * len(images))
+        bar = ordered[allowed] if allowed < len(ordered) else -np.inf
+        told.append((rate, float(np.mean(np.array(best) > bar)) if best else 0.0))
+    return told
+
+
+def _grown(cells: Cells) -> Cells:
+    """The cells and their eight neighbours."""
+    wide = np.pad(cells, 1)
+    height, width = cells.shape
+    around = [wide[r : r + height, c : c + width] for r in range(3) for c in range(3)]
+    return np.asarray(np.logical_or.reduce(around))

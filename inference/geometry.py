@@ -1,0 +1,135 @@
+"""Where a model's square lies on its image, and where the image lies in the patient. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+Matrix = NDArray[np.float64]
+
+ORTHOGONAL = 1e-3
+"""Largest cosine between the row and the column direction: what rounding of decimal strings leaves (PS3.3 §C.7.6.2.1.1)."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the model's square lies over the original image: scaled by ``scale``, then shifted by the offsets."""
+
+    rows: int
+    columns: int
+    side: int
+    scale: float
+    """Model pixels per original pixel, before the size is rounded to whole pixels: see :attr:`exact`."""
+    left: int
+    top: int
+    """Padding of the square, in model pixels."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the scaled image inside the square, in whole model pixels."""
+        return max(1, round(self.rows * self.scale)), max(1, round(self.columns * self.scale))
+
+    @property
+    def exact(self) -> tuple[float, float]:
+        """Model pixels per original row and per original column: the sides are rounded, each by itself."""
+        height, width = self.size
+        return height / self.rows, width / self.columns
+
+    def to_original(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """Box (x0, y0, x1, y1) in model pixels to original columns and rows, clipped to the image."""
+        x0, y0, x1, y1 = box
+        down, across = self.exact
+        return (
+            min(max((x0 - self.left) / across, 0.0), float(self.columns)),
+            min(max((y0 - self.top) / down, 0.0), float(self.rows)),
+            min(max((x1 - self.left) / across, 0.0), float(self.columns)),
+            min(max((y1 - self.top) / down, 0.0), float(self.rows)),
+        )
+
+    def matrix(self) -> Matrix:
+        """Model pixels to original pixels, 3 × 3, on (x, y, 1) with edges of pixels at whole numbers."""
+        down, across = self.exact
+        return np.array([[1 / across, 0, -self.left / across], [0, 1 / down, -self.top / down], [0, 0, 1]])
+
+
+@dataclass(frozen=True)
+class PatientGeometry:
+    """Affine map of one frame: pixel centres to millimetres of the patient (PS3.3 §C.7.6.2.1.1).
+
+    ``matrix`` is 4 × 4 and takes (column, row, slices from this one, 1) to (x, y, z, 1): x grows to the patient's left, y to the
+    back, z to the head. Columns and rows count from 0 at the centre of the upper left pixel. The third axis
+    steps by the spacing between slices, else by the slice thickness, else by 1 mm.
+    """
+
+    matrix: Matrix
+    frame_of_reference: str
+
+    def to_patient(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n, 3) of column, row, slice to (n, 3) in millimetres."""
+        return np.asarray(points @ self.matrix[:3, :3].T + self.matrix[:3, 3], dtype=np.float64)
+
+    def to_voxel(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n, 3) in millimetres to (n, 3) of column, row, slice."""
+        steps = np.linalg.solve(self.matrix[:3, :3], (points - self.matrix[:3, 3]).T).T
+        return np.asarray(steps, dtype=np.float64)
+
+
+def patient_geometry(header: Dataset, frame: int = 0) -> PatientGeometry | None:
+    """Geometry of a frame, from the image plane module or its functional groups (PS3.3 §C.7.6.16.2); None where it has none.
+
+    None as well where the two directions are not at right angles: nothing in millimetres can be said then.
+    """
+    position = _plane(header, frame, "PlanePositionSequence", "ImagePositionPatient")
+    directions = _plane(header, frame, "PlaneOrientationSequence", "ImageOrientationPatient")
+    spacing = _plane(header, frame, "PixelMeasuresSequence", "PixelSpacing")
+    if position is None or directions is None or spacing is None:
+        return None
+    if (len(position), len(directions), len(spacing)) != (3, 6, 2) or min(spacing) <= 0:
+        return None
+    along_row, along_column = np.array(directions[:3]), np.array(directions[3:])
+    if abs(float(along_row @ along_column)) > ORTHOGONAL:
+        return None
+    step = _number(header, frame, "SpacingBetweenSlices") or _number(header, frame, "SliceThickness") or 1.0
+    matrix = np.eye(4)
+    matrix[:3, 0] = along_row * spacing[1]
+    matrix[:3, 1] = along_column * spacing[0]
+    matrix[:3, 2] = np.cross(along_row, along_column) * abs(step)
+    matrix[:3, 3] = position
+    return PatientGeometry(matrix, str(header.get("FrameOfReferenceUID") or ""))
+
+
+def detector_spacing(header: Dataset) -> tuple[float, float] | None:
+    """Millimetres per row and per column on the detector: of a projection nothing is known about the patient's plane."""
+    spacing = header.get("ImagerPixelSpacing") or header.get("PixelSpacing")
+    if not spacing:
+        return None
+    found = [float(value) for value in spacing]
+    return (found[0], found[1]) if len(found) == 2 and min(found) > 0 else None
+
+
+def _plane(header: Dataset, frame: int, macro: str, keyword: str) -> list[float] | None:
+    """Values of a plane attribute: of the frame's own group, the shared one, or the header's top level."""
+    for group in _groups(header, frame):
+        for item in group.get(macro) or ():
+            if value := item.get(keyword):
+                return [float(each) for each in value]
+    value = header.get(keyword)
+    return [float(each) for each in value] if value else None
+
+
+def _number(header: Dataset, frame: int, keyword: str) -> float | None:
+    for group in _groups(header, frame):
+        for item in group.get("PixelMeasuresSequence") or ():
+            if value := item.get(keyword):
+                return float(value)
+    value = header.get(keyword)
+    return float(value) if value else None
+
+
+def _groups(header: Dataset, frame: int) -> list[Dataset]:
+    own = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    return [*([own[frame]] if 0 <= frame < len(own) else []), *list(shared)[:1]]

@@ -1,0 +1,167 @@
+"""What a model must not see is refused on the first image, with a reason; nothing is guessed or mended.
+
+The header is held to what the model was made for. Where the header may lie (values inverted, rescale lost, a window already
+applied, an image turned), the picture itself is looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from inference import chest
+from inference.spec import ModelSpec, NotAcceptableError
+
+REASONS = frozenset(
+    {
+        "not a DICOM file", "header unreadable", "no pixel data", "wrong modality", "wrong body part", "wrong view",
+        "view unknown", "more than one frame", "colour image", "signed pixel values", "unsupported bit depth", "absurd size",
+        "unsupported transfer syntax", "pixel data truncated", "pixel data unreadable", "constant image",
+        "non-square pixels", "rescale missing", "not Hounsfield units", "window already applied", "blank or padded",
+        "inverted values", "rotated", "not a frontal chest",
+    }
+)  # fmt: skip
+"""Every reason that :class:`NotAcceptableError` may carry from here."""
+
+SMALLEST_SIDE, LARGEST_SIDE = 128, 8192
+"""Rows and columns a projection X-ray can have; outside lie thumbnails and corrupt headers."""
+SMALLEST_SLICE = 32
+"""Rows and columns of a slice: diffusion and spectroscopy localisers come in 64."""
+LARGEST_PIXELS = 36_000_000
+"""Pixels per frame: a 43 cm detector at 0.075 mm has 33 million."""
+SQUARE_TOLERANCE = 0.02
+"""Relative difference of row and column spacing that still counts as square."""
+WINDOWED_BITS = 8
+"""Bits of an image that a window was applied to: detectors and scanners give 10 to 16."""
+LEAST_LEVELS = 300
+"""Different values in a sample of :data:`SAMPLED` pixels; 256 or fewer were 8 bits once. Real and generated ones have 1000 up."""
+SAMPLED = 40_000
+LARGEST_SHARE = 0.6
+"""Share of one value, among 256 steps from darkest to brightest, beyond which an image is mostly padding or shutter."""
+AIR, TISSUE = (-1100, -700), (-200, 300)
+"""Hounsfield units of air and of soft tissue and blood: both are in every slice, and nothing else puts values at both places."""
+LEAST_PART = 0.02
+"""Share of a slice that must be air, and that must be tissue."""
+
+
+def check_kind(header: Dataset, spec: ModelSpec) -> None:
+    """Modality, body part and view must be ones that the model was made for; an unknown view is not."""
+    if text(header, "Modality") not in spec.modalities:
+        raise NotAcceptableError("wrong modality")
+    if spec.body_parts and text(header, "BodyPartExamined") not in spec.body_parts:
+        raise NotAcceptableError("wrong body part")
+    if not spec.views:
+        return
+    view = text(header, "ViewPosition")
+    if not view:
+        raise NotAcceptableError("view unknown")
+    if view not in spec.views:
+        raise NotAcceptableError("wrong view")
+
+
+def check_size(header: Dataset, smallest: int = 1) -> None:
+    """Refuse a size that no image of this kind has, before memory is asked for."""
+    rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+    if min(rows, columns) < smallest or max(rows, columns) > LARGEST_SIDE or rows * columns > LARGEST_PIXELS:
+        raise NotAcceptableError("absurd size")
+
+
+def check_gray(header: Dataset) -> None:
+    """One sample per pixel, black to white, with square pixels."""
+    if int(header.get("SamplesPerPixel") or 1) != 1 or not text(
+        header, "PhotometricInterpretation"
+    ).startswith("MONOCHROME"):
+        raise NotAcceptableError("colour image")
+    if header.get("BitsAllocated") not in {8, 16} or not 6 <= int(header.get("BitsStored") or 0) <= 16:
+        raise NotAcceptableError("unsupported bit depth")
+    spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    if spacing and min(spacing) > 0 and abs(float(spacing[0]) / float(spacing[1]) - 1) > SQUARE_TOLERANCE:
+        raise NotAcceptableError("non-square pixels")
+
+
+def check_xray_header(header: Dataset) -> None:
+    """One unsigned frame of more than 8 bits."""
+    if int(header.get("NumberOfFrames") or 1) != 1:
+        raise NotAcceptableError("more than one frame")
+    check_gray(header)
+    if int(header.get("PixelRepresentation") or 0) != 0:
+        raise NotAcceptableError("signed pixel values")
+    if int(header.BitsStored) <= WINDOWED_BITS:
+        raise NotAcceptableError("window already applied")
+
+
+def check_ct_header(header: Dataset) -> tuple[float, float]:
+    """Slope and intercept to Hounsfield units (PS3.3 §C.11.1.1.2); no localiser and no secondary picture of 8 bits."""
+    check_gray(header)
+    if "LOCALIZER" in [str(value).upper() for value in header.get("ImageType") or ()]:
+        raise NotAcceptableError("wrong view")
+    if int(header.BitsStored) <= WINDOWED_BITS:
+        raise NotAcceptableError("window already applied")
+    told = _rescale(header)
+    if told is None or text(header, "RescaleType") not in {"", "HU"}:
+        raise NotAcceptableError("rescale missing")
+    return told
+
+
+def _rescale(header: Dataset) -> tuple[float, float] | None:
+    """Slope and intercept of the header or of its shared functional groups (PS3.3 §C.7.6.16.2.9)."""
+    groups = [
+        item
+        for shared in header.get("SharedFunctionalGroupsSequence") or ()
+        for item in shared.get("PixelValueTransformationSequence") or ()
+    ]
+    for source in (header, *groups):
+        slope, intercept = source.get("RescaleSlope"), source.get("RescaleIntercept")
+        if slope not in {None, ""} and intercept not in {None, ""}:
+            found = float(slope), float(intercept)
+            return found if np.all(np.isfinite(found)) and found[0] > 0 else None
+    return None
+
+
+def check_xray(small: NDArray[np.integer[Any]], *, template: str) -> None:
+    """The picture: not empty, and what ``template`` names. ``small`` has no padding of the square."""
+    check_filled(small)
+    if template == "chest" and (reason := chest.refusal(small)):
+        raise NotAcceptableError(reason)
+
+
+def check_levels(stored: NDArray[np.integer[Any]]) -> None:
+    """Enough different values for what the header says the depth is: a window of 8 bits cannot be undone.
+
+    For values as they were stored at full resolution only; a filter makes new ones.
+    """
+    sample = np.ascontiguousarray(stored).reshape(-1)[:: max(1, stored.size // SAMPLED)]
+    if sample.size < SAMPLED // 2:
+        return
+    low = int(sample.min())
+    levels = np.count_nonzero(np.bincount(sample.astype(np.int64) - low))
+    if levels < LEAST_LEVELS and int(sample.max()) - low > levels:
+        raise NotAcceptableError("window already applied")
+
+
+def check_filled(small: NDArray[Any]) -> None:
+    """Neither one value nor mostly one."""
+    low, high = float(small.min()), float(small.max())
+    if low == high:
+        raise NotAcceptableError("constant image")
+    steps = np.bincount(((small.astype(np.float32) - low) * (255 / (high - low))).astype(np.uint8).ravel())
+    if int(steps.max()) > LARGEST_SHARE * small.size:
+        raise NotAcceptableError("blank or padded")
+
+
+def check_hounsfield(stored: NDArray[np.integer[Any]], slope: float, intercept: float) -> None:
+    """There is air where air is, and tissue where tissue is: the mark of Hounsfield units, a lost rescale or window shows."""
+    seen = stored[::4, ::4].astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    if float(seen.min()) == float(seen.max()):
+        raise NotAcceptableError("constant image")
+    for low, high in (AIR, TISSUE):
+        if np.count_nonzero((seen >= low) & (seen <= high)) < LEAST_PART * seen.size:
+            raise NotAcceptableError("not Hounsfield units")
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """Value of a code string, without padding and in capitals; nothing where it is missing."""
+    return str(header.get(keyword) or "").strip().upper()

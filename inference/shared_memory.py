@@ -1,0 +1,118 @@
+"""Input tensors through system shared memory, where client and server share a host: the tensor is copied once and not sent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc.aio as triton
+import tritonclient.utils.shared_memory as regions
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+FOLDER = Path("/dev/shm")  # noqa: S108 - where the system has its regions
+LARGEST = 8 << 20
+"""Bytes of one region: eight slices of 1024 × 1024 of 16 bits; larger requests are sent."""
+REGIONS = 4
+"""At once: with as many as there are batches in flight none waits. 32 MB of the 64 that containers have."""
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+def shares_host(address: str) -> bool:
+    """Whether the server at host:port is on this machine by its address, and there are regions to share."""
+    return address.rpartition(":")[0] in LOOPBACK and FOLDER.is_dir()
+
+
+class SharedInputs:
+    """A few regions that requests take in turns. One event loop; :meth:`close` removes them.
+
+    A server that was started again, or that sees another /dev/shm, does not know the regions: :meth:`lend` says None from
+    :meth:`forget` on, and requests are sent instead.
+    """
+
+    def __init__(self, client: triton.InferenceServerClient) -> None:
+        self._client = client
+        self._prefix = f"radstream-client-{os.getpid()}-{id(self):x}"
+        self._numbers = count()
+        self._free: list[tuple[str, Any]] = []
+        self._made: list[tuple[str, Any]] = []
+        self._usable = True
+        self._making = asyncio.Lock()
+
+    async def lend(
+        self, arrays: Mapping[str, NDArray[Any]]
+    ) -> tuple[tuple[str, Any], list[triton.InferInput]] | None:
+        """A region with the arrays in it and the inputs that point there, or None where they must be sent."""
+        size = sum(array.nbytes for array in arrays.values())
+        if not self._usable or size > LARGEST:
+            return None
+        async with self._making:
+            if not self._free and not await self._make():
+                return None
+            if not self._free:
+                return None
+            region = self._free.pop()
+        contiguous = [np.ascontiguousarray(array) for array in arrays.values()]
+        regions.set_shared_memory_region(region[1], contiguous)
+        inputs, offset = [], 0
+        for name, array in zip(arrays, contiguous, strict=True):
+            tensor = triton.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+            tensor.set_shared_memory(region[0], array.nbytes, offset=offset)
+            inputs.append(tensor)
+            offset += array.nbytes
+        return region, inputs
+
+    def give_back(self, region: tuple[str, Any]) -> None:
+        """Hand a region back once its request is answered: the server reads from it until then."""
+        self._free.append(region)
+
+    def forget(self) -> None:
+        """Send from now on."""
+        self._usable = False
+
+    async def close(self) -> None:
+        """Remove the regions, at the server and here."""
+        self._usable = False
+        for name, handle in self._made:
+            with suppress(InferenceServerException):
+                await self._client.unregister_system_shared_memory(name, client_timeout=1.0)
+            with suppress(regions.SharedMemoryException):
+                regions.destroy_shared_memory_region(handle)
+        self._made.clear()
+        self._free.clear()
+
+    async def _make(self) -> bool:
+        """Make and register one more region. False where there are enough, or it cannot be done."""
+        if len(self._made) >= REGIONS:
+            return False
+        name = f"{self._prefix}-{next(self._numbers)}"
+        try:
+            handle = regions.create_shared_memory_region(name, f"/{name}", LARGEST)
+        except regions.SharedMemoryException:
+            self.forget()
+            return False
+        self._made.append((name, handle))
+        try:
+            await self._client.register_system_shared_memory(name, f"/{name}", LARGEST, client_timeout=5.0)
+        except InferenceServerException:
+            self.forget()
+            return False
+        self._free.append((name, handle))
+        return True
+
+
+def remove_leftovers() -> int:
+    """Remove the regions of clients that were killed; returns how many."""
+    removed = 0
+    for region in FOLDER.glob("radstream-client-*"):
+        pid = region.name.split("-")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            region.unlink(missing_ok=True)
+            removed += 1
+    return removed

@@ -1,0 +1,31 @@
+"""The step `infer` on real Kafka and the Triton of the settings, under a group of its own; the other ports are embedded.
+
+`python -m tests.support.infer_worker GROUP` with `RADSTREAM_SETTINGS`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from runtime import connections as connecting
+from runtime import process
+from runtime.connections import Connections
+from stream_processors import app
+from stream_processors.model_server import model_server
+from stream_processors.steps import infer
+from tests.support.faust_worker import QUICK, engines
+
+
+def main(group: str) -> None:
+    """Run the step until asked to stop."""
+
+    async def work(connections: Connections, stop: process.Stop) -> None:
+        async with model_server(connections.settings.triton.address) as inference:
+            await app.run(group, infer.STEP, connections, stop, inference=inference, policy=QUICK)
+
+    connecting.engines = engines
+    process.run(group, work)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

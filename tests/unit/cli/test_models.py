@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import models
+from cli.main import app
+from inference.catalogue import all_models
+
+RUN = CliRunner()
+
+
+def told(*arguments):
+    done = RUN.invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
+
+
+def test_every_model_is_listed_with_its_version_and_digest():
+    listed = {each["name"]: each for each in told("models")}
+
+    assert set(listed) == set(all_models())
+    for name, model in all_models().items():
+        assert (listed[name]["version"], listed[name]["digest"]) == (model.SPEC.version, model.SPEC.digest)
+
+
+def test_an_evaluation_states_area_intervals_and_calibration():
+    found = told("evaluate", "ultrasound_demo", "--seed", "7", "--n", "24")
+
+    assert 0.5 < found["auroc_mean"] <= 1
+    assert 0 <= found["ece"] <= 1
+    assert (found["n"], found["seed"], found["name"]) == (24, 7, "ultrasound_demo")
+    for area in found["auroc"].values():
+        assert area["low"] <= area["value"] <= area["high"]
+
+
+def test_other_seeds_are_other_images_and_the_same_seed_the_same():
+    one, again, other = (
+        told("evaluate", "ultrasound_demo", "--seed", seed, "--n", "16") for seed in ("1", "1", "2")
+    )
+
+    assert one == again
+    assert one["labels"] != other["labels"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nobody"], "No model 'nobody'"),
+        (["ultrasound_demo", "--n", "0"], "between 1"),
+        (["ultrasound_demo", "--seed", "-1"], "0 or more"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(arguments, said):
+    done = RUN.invoke(app, ["evaluate", *arguments])
+
+    assert done.exit_code == 1
+    assert said in done.output
+
+
+def test_training_without_torch_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    monkeypatch.setenv(models.TRAINING_ENVIRONMENT, str(tmp_path))
+    done = RUN.invoke(app, ["train", "cxr_demo"])
+
+    assert done.exit_code == 1
+    assert "make .venv-training/.ready" in done.output
+
+
+def test_training_runs_in_the_environment_that_has_torch(monkeypatch, tmp_path):
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text('#!/bin/sh\necho "$@" > "$(dirname "$0")/said"\n')
+    (tmp_path / "bin" / "python").chmod(0o755)
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    monkeypatch.setenv(models.TRAINING_ENVIRONMENT, str(tmp_path))
+    done = RUN.invoke(app, ["train", "cxr_demo", "--output", str(tmp_path)])
+
+    assert done.exit_code == 0
+    assert (
+        tmp_path / "bin" / "said"
+    ).read_text() == f"-m inference.make_model cxr_demo --output {tmp_path}\n"

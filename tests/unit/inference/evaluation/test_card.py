@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from inference import weights
+from inference.catalogue import all_models
+from inference.evaluation import card
+from tests.support.repository import ROOT
+
+LARGEST_PICTURE = 400_000
+"""Bytes: a page with its pictures loads at once."""
+NAMES = sorted(all_models())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_states_the_figures_beside_the_weights(name):
+    assert (ROOT / card.FOLDER / f"{name}.md").read_text("utf-8") == card.page(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["reliability", "failures"])
+def test_its_pictures_are_there_and_small(name, kind):
+    picture = ROOT / card.FOLDER / f"{name}-{kind}.png"
+
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < LARGEST_PICTURE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_pooled_map_is_the_logit(name):
+    assert weights.read(all_models()[name].SPEC.file)["measured"]["pooled_map_error"] <= 1e-4

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+from io import BytesIO
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID
+
+from cli.demo_studies import public_file
+from inference import decoding
+from inference.decoding import (
+    HTJ2K_LOSSLESS,
+    JPEG_2000_LOSSLESS,
+    JPEG_BASELINE,
+    JPEG_LOSSLESS_FIRST,
+    JPEG_LS,
+    RLE,
+    declared_size,
+    decode_frame,
+    decode_reduced,
+)
+from inference.frames import open_image
+from inference.spec import NotAcceptableError
+from inference.transcoding import to_htj2k
+from tests.support.xray import xray
+
+ROWS, COLUMNS = 96, 64
+RNG = np.random.default_rng(4)
+SMOOTH = np.add.outer(np.arange(ROWS) * 9, np.arange(COLUMNS) * 13)
+STORED = (SMOOTH + RNG.integers(0, 50, (ROWS, COLUMNS))).astype(np.uint16)
+SIGNED = (STORED.astype(np.int32) - 900).astype(np.int16)
+COLOUR = np.stack([STORED % 251, STORED // 9, 255 - STORED // 9], axis=-1).astype(np.uint8)
+
+
+def file(values, syntax=None, fragments=None, **changes):
+    """A DICOM file of these values; `fragments` are its frames' codestreams."""
+    frames = 1 if values.ndim == 2 or values.shape[-1] == 3 else len(values)
+    shape = values.shape if frames == 1 else values.shape[1:]
+    bits = 8 * values.dtype.itemsize
+    stored = 12 if bits == 16 else 8
+    dataset = pydicom.dcmread(
+        BytesIO(
+            xray(
+                Rows=shape[0], Columns=shape[1], BitsAllocated=bits, BitsStored=stored, HighBit=stored - 1,
+                PixelRepresentation=int(values.dtype.kind == "i"), NumberOfFrames=str(frames),
+                SamplesPerPixel=3 if len(shape) == 3 else 1, PixelData=values.tobytes(),
+            )
+        )
+    )  # fmt: skip
+    if len(shape) == 3:
+        dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", 0
+    for name, value in changes.items():
+        setattr(dataset, name, value)
+    if fragments is not None:
+        dataset.PixelData = encapsulate(fragments)
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
+    if syntax:
+        dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    out = BytesIO()
+    dataset.save_as(out, implicit_vr=False, little_endian=True)
+    return out.getvalue()
+
+
+def rle(values):
+    source = pydicom.dcmread(BytesIO(file(values)))
+    source.compress(pydicom.uid.RLELossless)
+    out = BytesIO()
+    source.save_as(out)
+    return out.getvalue()
+
+
+def j2k(values, **more):
+    return bytes(
+        imagecodecs.jpeg2k_encode(values, level=0, codecformat="j2k", reversible=True, resolutions=5, **more)
+    )
+
+
+CODED = {
+    "native": file,
+    "RLE": rle,
+    "JPEG 2000": lambda values: file(values, JPEG_2000_LOSSLESS, [j2k(values)]),
+    "HTJ2K": lambda values: file(
+        values, HTJ2K_LOSSLESS, [bytes(imagecodecs.htj2k_encode(values, rgb=values.ndim == 3))]
+    ),
+    "JPEG-LS": lambda values: file(
+        values,
+        JPEG_LS,
+        [bytes(imagecodecs.jpegls_encode(values.view("u2") & 0xFFF if values.dtype.kind == "i" else values))],
+    ),
+}
+
+
+@pytest.mark.parametrize("values", [STORED, SIGNED, COLOUR], ids=["unsigned", "signed", "colour"])
+@pytest.mark.parametrize("form", sorted(CODED))
+def test_every_lossless_form_gives_the_stored_values(form, values):
+    found = decode_frame(open_image(CODED[form](values)))
+
+    assert found.dtype == values.dtype
+    np.testing.assert_array_equal(found, values)
+
+
+def test_lossless_jpeg_gives_the_stored_values():
+    coded = bytes(imagecodecs.ljpeg_encode(STORED, bitspersample=12))
+
+    found = decode_frame(open_image(file(STORED, JPEG_LOSSLESS_FIRST, [coded])))
+
+    np.testing.assert_array_equal(found, STORED)
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL_422"])
+def test_baseline_jpeg_comes_as_red_green_and_blue(photometric):
+    space = {"RGB": "RGB", "YBR_FULL_422": "YCBCR"}[photometric]
+    coded = bytes(imagecodecs.jpeg8_encode(COLOUR, level=98, colorspace="RGB", outcolorspace=space))
+    data = file(COLOUR, JPEG_BASELINE, [coded], PhotometricInterpretation=photometric)
+
+    found = decode_frame(open_image(data))
+
+    assert np.abs(found.astype(int) - COLOUR).mean() < 12
+
+
+def test_big_endian_values_are_turned():
+    little, big = (public_file(name) for name in ("MR_small.dcm", "MR_small_bigendian.dcm"))
+
+    np.testing.assert_array_equal(decode_frame(open_image(big)), decode_frame(open_image(little)))
+
+
+def test_a_deflated_file_is_read():
+    dataset = pydicom.dcmread(BytesIO(file(STORED)))
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    out = BytesIO()
+    dataset.save_as(out)
+
+    np.testing.assert_array_equal(decode_frame(open_image(out.getvalue())), STORED)
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_each_frame_is_found_with_or_without_a_table(table, pieces):
+    values = np.stack([STORED, STORED[::-1], STORED[:, ::-1]])
+    coded = [bytes(imagecodecs.htj2k_encode(frame)) for frame in values]
+    dataset = pydicom.dcmread(BytesIO(file(values, HTJ2K_LOSSLESS, coded)))
+    dataset.PixelData = encapsulate(coded, fragments_per_frame=pieces, has_bot=table)
+    out = BytesIO()
+    dataset.save_as(out)
+
+    image = open_image(out.getvalue())
+
+    for index, frame in enumerate(values):
+        np.testing.assert_array_equal(decode_frame(image, index), frame)
+
+
+def test_a_frame_in_a_store_is_read_by_its_bytes_alone():
+    values = np.stack([STORED] * 4 + [STORED[::-1]])
+    data = file(values)
+    asked = []
+
+    def fetch(start, length):
+        asked.append(length)
+        return data[start : start + length]
+
+    image = open_image(data[: len(data) - values.nbytes], fetch)
+
+    np.testing.assert_array_equal(decode_frame(image, 4), STORED[::-1])
+    assert asked == [STORED.nbytes]
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_reduced_picture_lies_where_an_average_would(levels, bits):
+    coarse = RNG.normal(0, 1, (12, 8))
+    smooth = np.kron(coarse, np.ones((32, 32)))
+    for axis in (0, 1):
+        smooth = np.apply_along_axis(lambda line: np.convolve(line, np.ones(65) / 65, "same"), axis, smooth)
+    values = ((smooth - smooth.min()) / np.ptp(smooth) * 4000).astype(np.uint16)
+    data = file(values, JPEG_2000_LOSSLESS, [j2k(values, bitspersample=bits)])
+    step = 2**levels
+    means = values.reshape(384 // step, step, 256 // step, step).mean(axis=(1, 3))
+
+    found = decode_reduced(open_image(data), 0, levels)
+
+    assert np.abs(found - means)[4:-4, 4:-4].mean() < 0.001 * values.max()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        file(STORED),
+        file(SIGNED, JPEG_2000_LOSSLESS, [j2k(SIGNED)]),
+        file(STORED, JPEG_2000_LOSSLESS, [bytes(imagecodecs.jpeg2k_encode(STORED, level=0, codecformat="j2k", resolutions=1))]),
+    ],
+    ids=["native", "signed", "too few levels"],
+)  # fmt: skip
+def test_what_has_no_lower_resolution_is_not_reduced(data):
+    assert decode_reduced(open_image(data), 0, 1) is None
+
+
+def test_a_codestream_of_another_size_is_refused_before_it_is_decoded():
+    larger = bytes(imagecodecs.htj2k_encode(np.zeros((4096, 4096), np.uint16)))
+
+    assert declared_size(larger) == (4096, 4096)
+    with pytest.raises(NotAcceptableError, match="unreadable"):
+        decode_frame(open_image(file(STORED, HTJ2K_LOSSLESS, [larger])))
+
+
+def test_bits_above_those_stored_are_no_values():
+    np.testing.assert_array_equal(decode_frame(open_image(file(STORED | 0xF000))), STORED & 0xFFF)
+
+
+@pytest.mark.parametrize("values", [STORED, SIGNED, COLOUR], ids=["unsigned", "signed", "colour"])
+def test_transcoding_loses_nothing(values):
+    made = to_htj2k(file(values))
+
+    assert made is not None
+    image = open_image(made)
+    assert image.syntax == HTJ2K_LOSSLESS
+    assert len(made) < len(file(values))
+    np.testing.assert_array_equal(decode_frame(image), values)
+
+
+def test_transcoded_frames_are_found_by_the_extended_table():
+    values = np.stack([STORED, STORED[::-1]])
+
+    image = open_image(to_htj2k(file(values)) or b"")
+
+    assert "ExtendedOffsetTable" in image.header
+    np.testing.assert_array_equal(decode_frame(image, 1), STORED[::-1])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        file(STORED | 0x8000),
+        file(STORED, HTJ2K_LOSSLESS, [bytes(imagecodecs.htj2k_encode(STORED))]),
+        file(COLOUR, PhotometricInterpretation="YBR_FULL"),
+    ],
+    ids=["overlays in the high bits", "already", "colour differences"],
+)
+def test_what_would_lose_something_stays_as_it_is(data):
+    assert to_htj2k(data) is None
+
+
+def test_every_decoder_of_a_syntax_is_named_once():
+    assert RLE in decoding.DECODERS
+    assert set(decoding.DECODERS) > decoding.REDUCIBLE

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from io import BytesIO
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference import placement
+from inference.geometry import PatientGeometry, patient_geometry
+from inference.training import files, head
+from inference.training.phantoms import SyntheticIdentity
+
+
+def geometry(seed=0):
+    """A slice that is turned, scaled and shifted."""
+    rng = np.random.default_rng(seed)
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn * rng.uniform(0.3, 5, 3)
+    matrix[:3, 3] = rng.uniform(-400, 400, 3)
+    return PatientGeometry(matrix, "1.2.3")
+
+
+@given(
+    st.integers(0, 1000), st.lists(st.tuples(st.floats(0, 4000), st.floats(0, 4000)), min_size=1, max_size=64)
+)
+def test_a_contour_comes_back_from_the_patient_within_a_hundredth_of_a_millimetre(seed, line):
+    where = geometry(seed)
+    there = placement.contour_in_patient(tuple(line), where)
+    back = placement.contour_in_image(there, where)
+    again = placement.contour_in_patient(back, where)
+
+    assert np.abs(again - there).max() < 0.01
+    np.testing.assert_allclose(back, line, atol=1e-6)
+
+
+def test_the_corner_of_the_first_pixel_lies_half_a_pixel_before_its_centre():
+    matrix = np.diag([0.5, 2.0, 5.0, 1.0])
+    matrix[:3, 3] = (10, 20, 30)
+    corners = placement.box_in_patient((0, 0, 2, 1), PatientGeometry(matrix, ""))
+
+    assert corners.tolist() == [[9.75, 19, 30], [10.75, 19, 30], [10.75, 21, 30], [9.75, 21, 30]]
+
+
+def test_the_area_of_a_box_is_its_sides_in_millimetres():
+    matrix = np.diag([0.5, 2.0, 5.0, 1.0])
+
+    area = placement.area_mm2(((0, 0), (4, 0), (4, 3), (0, 3)), PatientGeometry(matrix, ""))
+    assert area == pytest.approx(4 * 0.5 * 3 * 2)
+
+
+def test_a_bleed_is_found_in_the_patient_where_the_phantom_put_it():
+    who = SyntheticIdentity("Probe^Synthetic", "P1", "A1", "19700101", "F", datetime(2026, 1, 2, tzinfo=UTC))
+    kind = frozenset({"intraparenchymal"})
+    patient = head.draw(3, findings=kind)
+    (bleed,) = patient.bleeds
+    made = head.series(patient, files.SLICES, 256)
+    number = int(np.argmin([abs(each.z - bleed.z) for each in made]))
+    header = pydicom.dcmread(BytesIO(files.head_ct(3, who, findings=kind)[number]), stop_before_pixels=True)
+    rows, columns = np.nonzero(made[number].masks["intraparenchymal"])
+    where = patient_geometry(header)
+    assert where is not None
+    (middle,) = placement.contour_in_patient(((columns.mean() + 0.5, rows.mean() + 0.5),), where)
+    c, s = np.cos(patient.tilt), np.sin(patient.tilt)
+    x = c * bleed.x - s * bleed.y + patient.shift[0]
+    y = s * bleed.x + c * bleed.y + patient.shift[1]
+
+    np.testing.assert_allclose(middle[:2], (x, y), atol=4)
+    assert abs(middle[2] - made[number].z) < 0.01

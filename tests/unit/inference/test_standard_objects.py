@@ -1,0 +1,217 @@
+"""Results as DICOM objects: what they claim, whose they are not, and that they follow from the result alone."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any, cast
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.sr._concepts_dict import concepts
+
+from inference.activation import read_activation, region
+from inference.catalogue import all_models
+from inference.settling import elements, uids
+from inference.standard_objects import (
+    DEMONSTRATION,
+    NOT_DIAGNOSTIC,
+    PRIVATE_SCHEME,
+    SourceImage,
+    documents,
+    reported_code,
+)
+from schemas.events import Findings
+from schemas.identifiers import Pseudonyms, site_key
+from tests.support import dicoms, results
+from tests.support.context import MASTER
+
+PSEUDONYMS = Pseudonyms(site_key(MASTER, "north"))
+
+
+def source(raw: bytes, number: int = 1, *labels: str) -> SourceImage:
+    """An image behind the border, with regions of these findings."""
+    header = pydicom.dcmread(io.BytesIO(results.clean(raw, PSEUDONYMS)), stop_before_pixels=True)
+    activation = read_activation(results.maps(labels, header.Rows, header.Columns))
+    return SourceImage(
+        instance=f"in-{number}", header=header, masks={label: region(activation, label) for label in labels}
+    )
+
+
+XRAY = source(results.chest_xray(), 1, "pneumothorax")
+RESULT = results.result(
+    results.present("pneumothorax"),
+    results.present("consolidation", box=None, code_verified=False, code_meaning="Consolidation of lung"),
+)
+
+
+def made(
+    result: Findings = RESULT, images: tuple[SourceImage, ...] = (XRAY,), before: str = ""
+) -> dict[str, Dataset]:
+    """Documents by kind."""
+    return {each.kind: pydicom.dcmread(io.BytesIO(each.data)) for each in documents(result, images, before)}
+
+
+def groups(report: Dataset) -> list[Any]:
+    """Measurement groups of a report."""
+    content = hd.sr.Comprehensive3DSR.from_dataset(report).content
+    assert isinstance(content, hd.sr.MeasurementReport)
+    return [*content.get_planar_roi_measurement_groups(), *content.get_image_measurement_groups()]
+
+
+def test_a_report_claims_no_more_than_a_preliminary_unverified_answer() -> None:
+    report = made()["sr"]
+    assert (report.VerificationFlag, report.PreliminaryFlag, report.CompletionFlag) == (
+        "UNVERIFIED",
+        "PRELIMINARY",
+        "COMPLETE",
+    )
+    assert made(replace(RESULT, reason_code="partial"))["sr"].CompletionFlag == "PARTIAL"
+
+
+def test_every_series_says_what_it_is_not_for() -> None:
+    assert {each.SeriesDescription for each in made().values()} == {DEMONSTRATION}
+    assert {each.SeriesDescription for each in made(replace(RESULT, demonstration=False)).values()} == {
+        NOT_DIAGNOSTIC
+    }
+
+
+def test_a_finding_is_told_with_its_place_probability_operating_point_and_algorithm() -> None:
+    planar, whole = groups(made()["sr"])
+    region_told = planar.roi
+    assert region_told.value.tolist() == [[2, 2], [8, 2], [8, 8], [2, 8], [2, 2]]
+    for group, name in ((planar, "pneumothorax"), (whole, "consolidation")):
+        values = [measurement.value for measurement in group.get_measurements()]
+        assert values == [0.9, 0.5]
+        assert group.tracking_identifier == name
+        texts = {str(item.get("TextValue", "")) for item in group[0].ContentSequence}
+        assert {"scripted", f"weights=sha256:{RESULT.model_digest}"} <= texts
+
+
+def test_a_segmentation_has_the_region_of_each_finding() -> None:
+    segments = hd.seg.Segmentation.from_dataset(made()["seg"])
+    assert segments.number_of_segments == 1
+    pixels = segments.get_pixels_by_source_instance(
+        [XRAY.header.SOPInstanceUID], assert_missing_frames_are_empty=True
+    )
+    assert np.array_equal(pixels[0, ..., 0].astype(bool), XRAY.masks["pneumothorax"])
+    assert segments.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
+
+
+def test_a_presentation_state_draws_the_box_where_its_first_pixel_is_one() -> None:
+    drawn = made()["pr"].GraphicAnnotationSequence[0]
+    assert list(drawn.GraphicObjectSequence[0].GraphicData)[:6] == [3, 3, 9, 3, 9, 9]
+    assert drawn.TextObjectSequence[0].UnformattedTextValue == "AI: Pneumothorax 90%"
+
+
+def test_a_finding_is_followed_by_one_uid_through_all_documents_and_revisions() -> None:
+    later = made(replace(RESULT, result_id="r2", revision=2))
+    seen = set()
+    for documents_made in (made(), later):
+        seen.add(groups(documents_made["sr"])[0].tracking_uid)
+        seen.add(documents_made["seg"].SegmentSequence[0].TrackingUID)
+        seen.add(documents_made["pr"].GraphicAnnotationSequence[0].GraphicObjectSequence[0].TrackingUID)
+    assert len(seen) == 1
+
+
+def test_a_later_report_names_the_one_it_takes_the_place_of() -> None:
+    first, later = made()["sr"], made(replace(RESULT, result_id="r2"), before="r1")["sr"]
+    assert "PredecessorDocumentsSequence" not in first
+    named = later.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert named.SeriesInstanceUID == first.SeriesInstanceUID
+
+
+def test_the_same_result_is_the_same_bytes_and_another_result_has_no_uid_of_it() -> None:
+    assert documents(RESULT, [XRAY]) == documents(RESULT, [XRAY])
+    shared = uids(XRAY.header)
+    follows = {groups(made()["sr"])[0].tracking_uid, groups(made()["sr"])[1].tracking_uid}
+    device = {str(e.value) for e in elements(made()["sr"]) if e.VR == "UI"} & {
+        str(e.value) for e in elements(made(replace(RESULT, result_id="r2"))["sr"]) if e.VR == "UI"
+    }
+    for kind, document in made().items():
+        again = made(replace(RESULT, result_id="r2"))[kind]
+        assert (uids(document) & uids(again)) - shared - follows - device == set()
+        assert document.SOPInstanceUID != again.SOPInstanceUID
+
+
+def test_no_date_but_the_image_s_own_study_date_is_told() -> None:
+    for document in made().values():
+        days = {str(each.value) for each in elements(document) if each.VR in {"DA", "DT"} and each.value}
+        assert days == {XRAY.header.StudyDate}
+
+
+def test_documents_say_that_they_are_de_identified_and_name_nobody() -> None:
+    for each in documents(RESULT, [XRAY]):
+        document = pydicom.dcmread(io.BytesIO(each.data))
+        assert document.PatientIdentityRemoved == "YES"
+        assert document.LongitudinalTemporalInformationModified == "MODIFIED"
+        for word in (b"Probe", b"P4711", b"A0815", b"19700101"):
+            assert word not in each.data
+
+
+printable = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", min_size=6, max_size=12)
+
+
+@profile(max_examples=25)
+@given(value=printable, scheme=st.sampled_from(["SCT", "RADLEX", "DCM", "SRT"]))
+def test_a_code_that_nobody_verified_reaches_no_document(value: str, scheme: str) -> None:
+    doubtful = results.present(
+        "nodule", code_value=value, coding_scheme=scheme, code_verified=False, code_meaning="Nodule"
+    )
+    image = replace(XRAY, masks={"nodule": XRAY.masks["pneumothorax"]})
+    for document in made(results.result(doubtful), (image,)).values():
+        told = {
+            str(each.value) for each in elements(document) if each.keyword in {"CodeValue", "LongCodeValue"}
+        }
+        assert value not in told
+    assert reported_code(doubtful)[:2] == ("nodule", PRIVATE_SCHEME)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [label.code for model in all_models().values() for label in model.SPEC.labels],
+    ids=lambda code: code.meaning,
+)
+def test_a_code_that_a_model_calls_verified_is_in_the_dictionary_of_the_standard(code) -> None:
+    known = {str(value) for entry in cast("Any", concepts).get(code.scheme, {}).values() for value in entry}
+    assert not code.verified or code.value in known
+    assert code.verified or code.scheme == PRIVATE_SCHEME
+
+
+def test_a_place_on_one_frame_of_many_is_not_told_as_if_there_was_one() -> None:
+    many = source(results.other(dicoms.mr_slice()), 1, "pneumothorax")
+    many.header.NumberOfFrames = 3
+    assert set(made(RESULT, (many,))) == {"sr"}
+    assert all(
+        not hasattr(group, "roi") or group.roi is None for group in groups(made(RESULT, (many,))["sr"])
+    )
+
+
+def test_faults_of_the_source_that_say_nothing_of_a_finding_are_not_repeated() -> None:
+    odd = source(results.chest_xray(), 1, "pneumothorax")
+    odd.header.ClinicalTrialProtocolEthicsCommitteeName = ""
+    odd.header.ContainerIdentifier = "1"
+    odd.header.AdmittingDiagnosesCodeSequence = [Dataset()]
+    for document in made(RESULT, (odd,)).values():
+        keywords = {each.keyword for each in document}
+        assert keywords & {
+            "ClinicalTrialProtocolEthicsCommitteeName", "ContainerIdentifier", "AdmittingDiagnosesCodeSequence",
+        } == set()  # fmt: skip
+        assert document.PatientIdentityRemoved == "YES"
+    assert "ContainerIdentifier" in odd.header
+
+
+def test_each_image_has_its_own_segmentation_and_one_report_speaks_of_all() -> None:
+    slices = [source(raw, number, "hemorrhage") for number, raw in enumerate(results.ct_slices(), start=1)]
+    told = results.result(
+        *(results.present("hemorrhage", f"in-{number}") for number in (1, 2)), images=2, modality="CT"
+    )
+    kinds = [(each.kind, each.instance) for each in documents(told, slices)]
+    assert kinds == [("sr", ""), ("seg", "in-1"), ("pr", "in-1"), ("seg", "in-2"), ("pr", "in-2")]

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inference.training import head
+
+
+@pytest.mark.parametrize("kind", head.SUBTYPES)
+def test_a_bleed_is_denser_than_the_brain_it_replaces_and_in_neighbouring_slices(kind):
+    made = head.series(head.draw(4, findings=frozenset({kind})), 12, 96)
+    clear = head.series(head.draw(4, findings=frozenset()), 12, 96)
+    seen = [kind in each.masks for each in made]
+
+    assert any(seen)
+    for one, other in zip(made, clear, strict=True):
+        if kind in one.masks:
+            mask = one.masks[kind] & (other.values > -100)
+            assert one.values[mask].mean() > other.values[mask].mean() + 3
+            assert (one.masks[head.ANY] >= one.masks[kind]).all()
+    first, last = seen.index(True), len(seen) - seen[::-1].index(True)
+    assert sum(seen[first:last]) >= last - first - 1
+
+
+def test_there_is_air_bone_and_brain():
+    values = head.cut(head.draw(1), 10).values
+
+    assert values.dtype == np.int16
+    assert values.min() < -950
+    assert values.max() > 900
+    assert 20 < np.median(values[80:112, 80:112]) < 45
+
+
+def test_a_slice_is_the_same_each_time():
+    assert (head.cut(head.draw(2), 12.5, 64).values == head.cut(head.draw(2), 12.5, 64).values).all()
+
+
+def test_a_finding_nobody_draws_is_refused():
+    with pytest.raises(ValueError, match="no such finding"):
+        head.draw(1, findings=frozenset({"fracture"}))
