@@ -73,6 +73,12 @@ class RawTier(Protocol):
         """Read and decrypt an object of the raw or quarantine bucket; blocking."""
         ...
 
+    def read_range(
+        self, bucket: str, key: str, start: int, length: int, *, site: str, study: str, purpose: str
+    ) -> bytes:
+        """Read and decrypt up to `length` bytes from `start`; blocking."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSettings:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.identifiers import PseudonymKey, Pseudonyms, WeakKeyError
+from stream_processors.deidentification.clean_pixels import WORKERS
 from stream_processors.deidentification.folder import Folders, Outcome, run, summary
 from stream_processors.deidentification.profile import DEFAULT, EDITION, Profile
 
@@ -37,7 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, WeakKeyError) as error:
         console.print(f"[red]Not started:[/] {error}", markup=True, highlight=False)
         return WRONG_USE
-    outcomes = _run(console, folders, pseudonyms, profile)
+    try:
+        outcomes = _run(console, folders, pseudonyms, profile)
+    finally:
+        WORKERS.close()
     if given.report:
         report = {
             "edition": EDITION,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from stream_processors.deidentification.codes import BODY_PARTS, MODALITIES, PHOTOMETRIC, VIEWS
+from stream_processors.deidentification.encoding import Encoding
 from stream_processors.deidentification.facts import Facts
 from stream_processors.deidentification.values import age_in_years, original_date
 
@@ -30,6 +32,13 @@ PRIORITIES: Final = {
     "LOW": "routine",
 }
 """Requested Procedure Priority (0040,1003) (PS3.3 §C.4.11) and the words of its neighbours."""
+
+
+_READ: Final = (
+    0x00080005, 0x00080016, 0x00080020, 0x00080060, 0x00080070, 0x00100030, 0x00100040, 0x00101010, 0x00180015,
+    0x00185101, 0x00280004, 0x00280008, 0x00280010, 0x00280011, 0x00400275, 0x00401003,
+)  # fmt: skip
+"""All that a context rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,15 @@ class Context:
 
 def read_context(facts: Facts, transfer_syntax_uid: str) -> Context:
     """Read the context off the source, before its dates are shifted and its priority goes."""
+    return _context(
+        tuple([(tag, facts.values.get(tag, b"")) for tag in _READ]), facts.encoding, transfer_syntax_uid
+    )
+
+
+@lru_cache(maxsize=256)
+def _context(values: tuple[tuple[int, bytes], ...], encoding: Encoding, transfer_syntax_uid: str) -> Context:
+    """Shared between the slices of a series."""
+    facts = Facts({tag: value for tag, value in values if value}, encoding, [], [])
     return Context(
         modality=_listed(facts, 0x00080060, MODALITIES),
         body_part=_listed(facts, 0x00180015, BODY_PARTS),

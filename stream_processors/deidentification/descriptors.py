@@ -30,6 +30,8 @@ _WORD = re.compile(r"\S+")
 _PART = re.compile(r"[A-Za-z0-9]+")
 _SIZE = re.compile(r"[0-9]+[xX][0-9]+|(?:[0-9]{1,2}(?:Tx|Rx|Ch))+")
 _DIGITS = re.compile(r"[0-9]+")
+_ROUND = re.compile(r"[1-9][0-9]{0,2}000")
+"""Thousands: a setting; one in a thousand ids looks so."""
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NEVER = re.compile(r"[^\x20-\x7e]|[@^=]|//")
 """Control and foreign characters, marks of addresses and of person names."""
@@ -74,6 +76,8 @@ def cleaned(text: str) -> str:
 
 
 def _word_stays(word: str, free: int) -> bool:
+    if _ROUND.fullmatch(word):
+        return True
     digits = _DIGITS.findall(word)
     if digits and (max(map(len, digits)) > MOST_DIGITS or sum(map(len, digits)) > MOST_DIGITS_OF_WORD):
         return False

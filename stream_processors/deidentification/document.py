@@ -8,10 +8,11 @@ from typing import Final
 
 from stream_processors.deidentification import rules
 from stream_processors.deidentification.dictionary import vr_of
-from stream_processors.deidentification.pixels_at_risk import BURNED_IN, SECONDARY_CAPTURE, ULTRASOUND
+from stream_processors.deidentification.pixel_process import DEADLINE
+from stream_processors.deidentification.pixels_at_risk import BURNED_IN, DEVICE, SECONDARY_CAPTURE, ULTRASOUND
 from stream_processors.deidentification.profile import DEFAULT, EDITION, Profile
 from stream_processors.deidentification.refusal import REASONS
-from stream_processors.deidentification.table import BASIC, OPTION_MEANINGS, Row, load_table
+from stream_processors.deidentification.table import BASIC, MEANINGS, OPTION_MEANINGS, Row, load_table
 
 PAGE: Final = Path("docs/deidentification.md")
 
@@ -51,26 +52,37 @@ The default for AI is {", ".join(DEFAULT.codes)}. `--options` names other column
 pseudonymised data, not Safe Harbor: shifted dates and patient characteristics are in it.
 """
 
-OTHERS: Final = ", ".join(f"`{reason}`" for reason in sorted(REASONS - {"unsupported-content"}))
+_NAMED = {"unsupported-content", *(reason for reason in REASONS if reason.startswith("pixels-"))}
+OTHERS: Final = ", ".join(f"`{reason}`" for reason in sorted(REASONS - _NAMED))
 QUARANTINED: Final = f"""## What is not handed on
 
 | reason | what it is |
 |---|---|
-| `{BURNED_IN}` | Burned In Annotation says YES. Text in pixels is not searched for yet |
+| `{BURNED_IN}` | Burned In Annotation says YES. What says so is believed |
 | `{ULTRASOUND}` | ultrasound nearly always has the patient's name in its pixels; NO in that attribute clears nothing |
 | `{SECONDARY_CAPTURE}` | screen captures, scans, and whatever names a conversion type |
+| `{DEVICE}` | a device that is known to write identity into its pixels (`regions.csv`) |
 | `unsupported-content` | a DICOMDIR describes files that are not there. Audio and raw data cannot be read |
 | all others | {OTHERS}: the file is broken, or the output did not verify |
 
 From the command line these files are encrypted and set aside whole. In the stream, files with pixels at risk leave a clean
 header without pixels, and the raw object stays in the encrypted tier.
+
+With 113101 in `--options` pixels at risk are cleaned instead, in a process that is killed after {DEADLINE:.0f} seconds: the
+device's boxes, all that lies outside the regions that an ultrasound declares, and every line of text that is found are
+blanked in every frame, and no text may be found in the result. What was lossless stays lossless, and RLE, JPEG-LS and
+JPEG 2000 stay what they are; everything else, lossy pixels too, ends as Explicit VR Little Endian, so that nothing outside
+the boxes changes. A box is filled with what is darkest as displayed. Icons always go. What cannot be cleaned is quarantined:
+`pixels-unreadable` (films, floating point, damage), `pixels-too-large`, `pixels-deadline`, `pixels-text-remains`. The code
+113101 is written only into files whose pixels were cleaned. 113102 (defacing of head CT and MR) is not offered yet.
+How well text is found is in [decision 0014](decisions/0018-pixels.md).
 """
 
 
 def page() -> str:
     """Write the whole page."""
     actions = "\n".join(f"| {name} | {meaning} |" for name, meaning in ACTIONS.items())
-    options = "\n".join(f"| {code} | {meaning} |" for code, meaning in OPTION_MEANINGS.items())
+    options = "\n".join(f"| {code} | {meaning} |" for code, meaning in MEANINGS.items())
     unlisted = "\n".join(f"| {name} | {_unlisted(vr)} |" for name, vr in UNLISTED)
     rows = "\n".join(_line(row) for row in load_table()[1] if not row.is_pattern)
     return f"""{HEAD}

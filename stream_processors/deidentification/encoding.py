@@ -64,6 +64,11 @@ class Encoding:
             return head + vr.encode("ascii") + b"\0\0" + self.long(len(value)) + value
         return head + vr.encode("ascii") + struct.pack(self.endian + "H", len(value)) + value
 
+    def pixels_head(self, vr: str, length: int) -> bytes:
+        """Write what stands before the value of Pixel Data."""
+        head = struct.pack(self.endian + "HH", 0x7FE0, 0x0010)
+        return head + (vr.encode("ascii") + b"\0\0" if self.explicit else b"") + self.long(length)
+
     def number(self, vr: str, value: int) -> bytes:
         """Write a number in a binary VR."""
         form = _NUMBERS[vr]

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import hmac
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
 from schemas.identifiers import Pseudonyms
-from stream_processors.deidentification.codestreams import without_text
-from stream_processors.deidentification.context import Context, read_context
+from stream_processors.deidentification.context import read_context
 from stream_processors.deidentification.dictionary import registered_type
-from stream_processors.deidentification.encoding import Encoding
+from stream_processors.deidentification.encoding import UNDEFINED, Encoding
 from stream_processors.deidentification.facts import Facts, read_facts
-from stream_processors.deidentification.identity import Identity, is_uid, matcher
-from stream_processors.deidentification.part10 import Part10, read_part10, write_meta
-from stream_processors.deidentification.pixels_at_risk import pixels_at_risk
+from stream_processors.deidentification.identity import is_uid
+from stream_processors.deidentification.output import BLANK, FRAGMENTS, Deidentified, Plan, Range
+from stream_processors.deidentification.part10 import NATIVE, Part10, read_part10, write_meta
+from stream_processors.deidentification.pixels_at_risk import PASSED, PixelPolicy, Pixels, Verdict, withhold
+from stream_processors.deidentification.placing import placed
 from stream_processors.deidentification.profile import DEFAULT, EDITION, METHOD, Profile
 from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
+from stream_processors.deidentification.repeats import spliced, walk_by_runs
 from stream_processors.deidentification.replacing import Replacing, nobody, replacing_for
 from stream_processors.deidentification.report import Report
-from stream_processors.deidentification.table import OPTION_MEANINGS
+from stream_processors.deidentification.table import CLEAN_PIXELS, MEANINGS
 from stream_processors.deidentification.verify import Expected, verify
 from stream_processors.deidentification.walker import Edit, Walker
 
@@ -43,57 +44,26 @@ UNSUPPORTED_CLASSES: Final = (
 
 _SEGMENTATION_AND_KIN = "1.2.840.10008.5.1.4.1.1.66."
 _MARK_RULE = "mark"
+_PIXEL_DATA = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
+"""The tag, little and big endian; floating-point pixels have tags of their own."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to send: pieces of our own, and ranges of the source to be copied as they are.
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file on its way: what was read of it, and whose it is."""
 
-    Parameters
-    ----------
-    pieces
-        In order; `bytes` of ours, or (start, stop) of the source (of the inflated file, when `inflated` is set).
-    """
-
-    pieces: tuple[bytes | tuple[int, int], ...]
-    inflated: bytes | None
-    header_size: int
-    """Bytes of the output before the pixels' value, or all of it."""
-    report: Report
-    context: Context
-    pixels_at_risk: str | None
-    identity: Identity = field(repr=False)
-    days: int = field(repr=False)
-    """The patient's date shift."""
-
-    def buffers(self, source: bytes) -> Iterator[bytes | memoryview]:
-        """Give the output's buffers over a source, without a copy."""
-        view = memoryview(source if self.inflated is None else self.inflated)
-        for piece in self.pieces:
-            yield piece if isinstance(piece, bytes) else view[piece[0] : piece[1]]
+    source: Part10
+    facts: Facts
+    walker: Walker
+    end: int
+    """Of the data set; of encapsulated pixels, whose end is not known yet, the end of the file."""
+    pseudonyms: Pseudonyms
+    profile: Profile
 
 
-@dataclass(frozen=True)
-class Deidentified:
-    """The clean file.
-
-    Parameters
-    ----------
-    data
-        A Part 10 file. Header only where `pixels_at_risk` gives a reason: such pixels stay raw.
-    report, context
-        What was done; what routing may know.
-    pixels_at_risk
-        `burned-in-annotation`, `ultrasound`, `secondary-capture`, or None.
-    """
-
-    data: bytes
-    report: Report
-    context: Context
-    pixels_at_risk: str | None
-
-
-def deidentify(raw: bytes, pseudonyms: Pseudonyms, profile: Profile = DEFAULT) -> Deidentified:
+def deidentify(
+    raw: bytes, pseudonyms: Pseudonyms, profile: Profile = DEFAULT, policy: PixelPolicy = withhold
+) -> Deidentified:
     """De-identify one Part 10 file. The same bytes and key always give the same bytes.
 
     Raises
@@ -101,23 +71,30 @@ def deidentify(raw: bytes, pseudonyms: Pseudonyms, profile: Profile = DEFAULT) -
     RefusedError
         With one of `REASONS`; nothing was produced.
     """
-    made = plan(raw, len(raw), pseudonyms, profile)
+    made = plan(raw, len(raw), pseudonyms, profile, policy)
     data = b"".join(made.buffers(raw))
-    if data != raw or not made.report.own_output:
-        verify(data, profile, Expected(made.identity, made.days, bool(made.pixels_at_risk)))
+    if not made.report.own_output:
+        verify(data, profile, Expected(made.identity, made.days, bool(made.pixels_at_risk), made.codes))
     return Deidentified(data, made.report, made.context, made.pixels_at_risk)
 
 
-def plan(head: bytes, size: int, pseudonyms: Pseudonyms, profile: Profile = DEFAULT) -> Plan:
+def plan(
+    head: bytes,
+    size: int,
+    pseudonyms: Pseudonyms,
+    profile: Profile = DEFAULT,
+    policy: PixelPolicy = withhold,
+) -> Plan:
     """Decide about a file from its first bytes; what lies behind them is copied as it is, or cut.
 
     Parameters
     ----------
     head
-        The file's first bytes, at least up to its pixels; all of it when it is deflated or its pixels are
-        encapsulated.
+        The file's first bytes, at least up to its pixels; all of it when it is deflated.
     size
         Bytes of the whole file.
+    policy
+        What is done about pixels that may carry identity.
 
     Raises
     ------
@@ -127,44 +104,75 @@ def plan(head: bytes, size: int, pseudonyms: Pseudonyms, profile: Profile = DEFA
         With one of `REASONS`.
     """
     try:
-        return _plan(read_part10(head, size), pseudonyms, profile, head)
+        return _plan(read_part10(head, size), pseudonyms, profile, policy, head)
     except struct.error:
         raise (MoreNeededError(size) if len(head) < size else RefusedError("truncated")) from None
 
 
-def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, head: bytes) -> Plan:
-    at, encoding = source.data_set_at, source.encoding
-    facts = read_facts(Walker(source.raw, source.size, profile, nobody(pseudonyms, profile)), encoding, at)
+def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, policy: PixelPolicy, head: bytes) -> Plan:
+    facts = read_facts(
+        Walker(source.raw, source.size, profile, nobody(pseudonyms, profile)),
+        source.encoding,
+        source.data_set_at,
+    )
     _require(facts)
-    context, risk = read_context(facts, source.transfer_syntax_uid), pixels_at_risk(facts)
     issuer, patient_id, study = (facts.text(tag) for tag in (0x00100021, 0x00100020, 0x0020000D))
-    patient = pseudonyms.patient_key_for(issuer, patient_id, study or facts.text(0x00080018))
-    replacing = replacing_for(pseudonyms, profile, patient, issuer, facts.values.get(0x00080005, b""))
-    walker, end = _walked(source, profile, replacing)
-    edits = _with_marks(walker.edits, facts, encoding, profile)
-    if risk and walker.pixels_at >= 0:
-        edits.append((walker.pixels_at, end, b"", (), 0x7FE00010, "withhold"))
-    ours = _own_pieces(source, walker, facts, end, pseudonyms, profile)
-    report = Report.of(EDITION, profile.codes, edits, ours is not None)
-    inflated = None if source.raw is head else source.raw
+    scope = study or facts.text(0x00080018)
+    character_set = facts.values.get(0x00080005, b"")
+    replacing = replacing_for(pseudonyms, profile, issuer, patient_id, scope, character_set)
+    walker, end = _walked(source, profile, replacing, facts.runs)
+    file = _File(source, facts, walker, end, pseudonyms, profile)
+    ours = _own_pieces(file)
+    verdict = PASSED if ours is not None and walker.pixels_at >= 0 else _judged(file, policy)
+    syntax = verdict.transfer_syntax_uid or source.transfer_syntax_uid
+    codes = tuple(sorted({*profile.codes, *verdict.codes}))
+    edits: list[Edit] = []
     if ours is not None:
-        return Plan(ours, inflated, source.size, report, context, risk, walker.identity, replacing.days)
-    pixels_from = end if risk or walker.pixels_at < 0 else walker.pixels_value_at
-    pieces, header_size = _pieces(source, edits, facts, end, pixels_from, pseudonyms, profile)
-    if pixels_from < end:
-        pieces = (*pieces[:-1], *_pixels(source, walker, facts, end))
-    return Plan(pieces, inflated, header_size, report, context, risk, walker.identity, replacing.days)
+        pieces, header_size = ours, source.size
+    else:
+        edits = _edits(file, verdict, syntax, codes)
+        pieces, header_size = _pieces(file, edits, verdict, syntax, codes)
+    return Plan(
+        pieces=pieces,
+        inflated=None if source.raw is head else source.raw,
+        header_size=header_size,
+        size=_size(pieces),
+        report=Report(EDITION, codes, tuple(edits), ours is not None),
+        context=read_context(facts, syntax),
+        pixels_at_risk=verdict.at_risk,
+        codes=codes,
+        identity=walker.identity,
+        days=replacing.days,
+    )
 
 
-def _walked(source: Part10, profile: Profile, replacing: Replacing) -> tuple[Walker, int]:
+def _judged(file: _File, policy: PixelPolicy) -> Verdict:
+    walker, source = file.walker, file.source
+    return policy(
+        Pixels(
+            facts=file.facts,
+            profile=file.profile,
+            transfer_syntax_uid=source.transfer_syntax_uid,
+            source=source.raw,
+            data_set_at=source.data_set_at,
+            size=source.size,
+            value_at=walker.pixels_value_at,
+            end=file.end,
+            encapsulated=walker.encapsulated,
+            identity=walker.identity,
+        )
+    )
+
+
+def _walked(
+    source: Part10, profile: Profile, replacing: Replacing, runs: list[tuple[int, bytes]]
+) -> tuple[Walker, int]:
     """Walk; and walk again, with the patient's words, when one of them stands in a text that stays."""
     walker = Walker(source.raw, source.size, profile, replacing)
-    end = walker.data_set(source.encoding, source.data_set_at, source.size)
-    pattern = walker.identity.found_in(walker.texts + walker.numbers)
-    if pattern is not None:
-        replacing = replace(replacing, pattern=matcher(walker.identity.sought()), known={})
-        walker = Walker(source.raw, source.size, profile, replacing)
-        end = walker.data_set(source.encoding, source.data_set_at, source.size)
+    end = walk_by_runs(walker, source.encoding, source.data_set_at, runs)
+    if walker.identity.found_in(walker.texts + walker.numbers):
+        walker = Walker(source.raw, source.size, profile, replacing.seeking(walker.identity.sought()))
+        end = walk_by_runs(walker, source.encoding, source.data_set_at, runs)
     if end != source.size and walker.pixels_at < 0:  # a delimiter that delimits nothing
         raise RefusedError("malformed")
     return walker, end
@@ -173,107 +181,141 @@ def _walked(source: Part10, profile: Profile, replacing: Replacing) -> tuple[Wal
 def _require(facts: Facts) -> None:
     """Refuse what cannot be named, and classes whose content is a voice or unknown."""
     sop_class = facts.text(0x00080016)
-    if not all(facts.text(tag) for tag in REQUIRED_UIDS):
-        raise RefusedError("missing-uids")
-    kin = sop_class.startswith(_SEGMENTATION_AND_KIN)
-    if not registered_type(sop_class) or (sop_class.startswith(UNSUPPORTED_CLASSES) and not kin):
-        raise RefusedError("unsupported-content")
     uids = [facts.text(tag) for tag in (*REQUIRED_UIDS, *FILED_UNDER)]
+    if not all(uids[: len(REQUIRED_UIDS)]):
+        raise RefusedError("missing-uids")
+    if not _is_supported(sop_class):
+        raise RefusedError("unsupported-content")
     if not all(is_uid(uid) for uid in uids if uid):
         raise RefusedError("invalid-uids")
 
 
-def _with_marks(edits: list[Edit], facts: Facts, encoding: Encoding, profile: Profile) -> list[Edit]:
-    """Say what was done (PS3.15 §E.1.1): only codes of options that were carried out."""
-    marks, temporal = _marks(encoding, profile)
+@lru_cache(maxsize=512)
+def _is_supported(sop_class: str) -> bool:
+    kin = sop_class.startswith(_SEGMENTATION_AND_KIN)
+    return bool(registered_type(sop_class)) and (kin or not sop_class.startswith(UNSUPPORTED_CLASSES))
+
+
+def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -> list[Edit]:
+    """Gather all changes in order: the walk's, the policy's, and what says what was done (PS3.15 §E.1.1)."""
+    facts, walker, encoding = file.facts, file.walker, file.source.encoding
+    marks, temporal = _marks(encoding, file.profile, codes)
     ours: list[Edit] = [
-        (facts.marks_at, facts.marks_at, marks, (), 0x00120062, _MARK_RULE),
-        (facts.temporal_at, facts.temporal_at, temporal, (), 0x00280303, _MARK_RULE),
+        (facts.marks[0], facts.marks[0], marks, (), 0x00120062, _MARK_RULE),
+        (facts.marks[1], facts.marks[1], temporal, (), 0x00280303, _MARK_RULE),
     ]
-    return sorted(ours + edits, key=itemgetter(0))
+    edits = ours + walker.edits
+    if verdict.attributes and not verdict.at_risk:
+        alone = Walker(walker.raw, walker.size, walker.profile, walker.replacing)  # element by element
+        alone.data_set(encoding, file.source.data_set_at, file.source.size)
+        edits = ours + alone.edits
+        walker.resume()
+        edits = placed(verdict.attributes, edits, walker, encoding, file.source.data_set_at)
+        edits.sort(key=itemgetter(4))  # in places where several are put
+    edits.sort(key=itemgetter(0))
+    if walker.pixels_at >= 0:
+        if verdict.at_risk:
+            edits.append((walker.pixels_at, file.end, b"", (), 0x7FE00010, "withhold"))
+        elif verdict.value is not None:
+            length = len(verdict.value) if syntax in NATIVE else UNDEFINED
+            head = encoding.pixels_head(verdict.vr, length)
+            edits.append((walker.pixels_at, file.end, head, (), 0x7FE00010, "clean-pixels"))
+    return edits
 
 
 @lru_cache(maxsize=64)
-def _marks(encoding: Encoding, profile: Profile) -> tuple[bytes, bytes]:
+def _marks(encoding: Encoding, profile: Profile, codes: tuple[str, ...]) -> tuple[bytes, bytes]:
     element = encoding.element
-    codes = b"".join(
+    items = b"".join(
         encoding.item(
             element(0x00080100, "SH", code.encode("ascii"))
             + element(0x00080102, "SH", b"DCM")
-            + element(0x00080104, "LO", OPTION_MEANINGS[code].encode("ascii")[:64])
+            + element(0x00080104, "LO", MEANINGS[code].encode("ascii")[:64])
         )
-        for code in profile.codes
+        for code in codes
     )
     marks = (
         element(0x00120062, "CS", b"YES")
         + element(0x00120063, "LO", METHOD.encode("ascii"))
-        + element(0x00120064, "SQ", codes)
+        + element(0x00120064, "SQ", items)
     )
     temporal = element(0x00280303, "CS", b"MODIFIED" if profile.shifts_dates else b"REMOVED")
     return marks, temporal
 
 
 def _pieces(
-    source: Part10, edits: list[Edit], facts: Facts, end: int, pixels_from: int,
-    pseudonyms: Pseudonyms, profile: Profile,
-) -> tuple[tuple[bytes | tuple[int, int], ...], int]:  # fmt: skip
-    """Splice: the untouched slices between the edits, and behind them the pixels as one range."""
-    parts, at = [], source.data_set_at
-    raw = source.raw
-    for start, stop, replacement, _path, _tag, _rule in edits:
-        if start > at:
-            parts.append(raw[at:start])
-        if replacement:
-            parts.append(replacement)
-        at = max(at, stop)
-    parts.append(source.raw[at:pixels_from])
-    header = b"".join(parts)
-    tail = end - max(at, pixels_from)
-    instance = pseudonyms.uid(facts.text(0x00080018))
-    if profile.keeps_uids:
-        instance = facts.text(0x00080018)
-    seal = _seal(pseudonyms, profile, source.transfer_syntax_uid, header, tail)
-    meta = write_meta(facts.text(0x00080016), instance, source.transfer_syntax_uid, seal)
-    pieces: tuple[bytes | tuple[int, int], ...] = (meta, header)
-    if tail > 0:
-        pieces += ((pixels_from, end),)
-    return pieces, len(meta) + len(header)
+    file: _File, edits: list[Edit], verdict: Verdict, syntax: str, codes: tuple[str, ...]
+) -> tuple[tuple[bytes | Range, ...], int]:
+    """Splice: the untouched slices between the edits, and behind them the pixels."""
+    pixels = _pixels(file, verdict)
+    handed_on = file.walker.pixels_at >= 0 and not verdict.at_risk
+    stop = file.walker.pixels_value_at if handed_on else file.end
+    header = spliced(file.source.raw, file.source.data_set_at, stop, edits)
+    instance = file.facts.text(0x00080018)
+    if not file.profile.keeps_uids:
+        instance = file.walker.replacing.uid(instance)
+    tail = _size(pixels) if syntax in NATIVE else -1
+    seal = _seal(file.pseudonyms, codes, syntax, header, tail)
+    meta = write_meta(file.facts.text(0x00080016), instance, syntax, seal)
+    return (meta, header, *pixels), len(meta) + len(header)
 
 
-def _pixels(source: Part10, walker: Walker, facts: Facts, end: int) -> tuple[bytes | tuple[int, int], ...]:
-    """Give the pixels' range; comments in compressed ones, and bytes behind native ones, are blanked."""
-    begin = walker.pixels_value_at
-    if walker.encapsulated:
-        pixels = source.raw[begin:end]
-        blanked = without_text(pixels)
-        return ((begin, end),) if blanked == pixels else (blanked,)
-    if source.raw[walker.pixels_at : walker.pixels_at + 4] not in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10"):
-        return ((begin, end),)
+def _size(pieces: tuple[bytes | Range, ...]) -> int:
+    """Give the bytes of pieces, -1 where only their fragments know."""
+    if any(not isinstance(each, bytes) and each.how == FRAGMENTS for each in pieces):
+        return -1
+    return sum(len(each) if isinstance(each, bytes) else each.stop - each.start for each in pieces)
+
+
+def _pixels(file: _File, verdict: Verdict) -> tuple[bytes | Range, ...]:
+    """Give the pixels' value: ranges of the source, with bytes behind native pixels blanked, or the policy's."""
+    begin, end = file.walker.pixels_value_at, file.end
+    if verdict.at_risk or file.walker.pixels_at < 0 or verdict.value is not None:
+        return (verdict.value,) if verdict.value and not verdict.at_risk else ()
+    if file.walker.encapsulated:
+        return (Range(begin, end, FRAGMENTS),)
+    if begin == end:
+        return ()
+    if file.source.raw[file.walker.pixels_at : file.walker.pixels_at + 4] not in _PIXEL_DATA:
+        return (Range(begin, end),)
     rows, columns, samples, bits = (
-        facts.count(tag, 1) for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)
+        file.facts.count(tag, 1) for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)
     )
-    size = (rows * columns * samples * max(facts.count(0x00280008, 1), 1) * bits + 7) // 8
+    size = (rows * columns * samples * max(file.facts.count(0x00280008, 1), 1) * bits + 7) // 8
     if begin + size >= end:
-        return ((begin, end),)
-    return (begin, begin + size), bytes(end - begin - size)
+        return (Range(begin, end),)
+    return Range(begin, begin + size), Range(begin + size, end, BLANK)
 
 
-def _own_pieces(
-    source: Part10, walker: Walker, facts: Facts, end: int, pseudonyms: Pseudonyms, profile: Profile
-) -> tuple[tuple[int, int], ...] | None:
-    """Recognise our own output, whole, by the keyed authenticator over its header and by nothing else."""
-    if len(source.authenticator) != 32 or end != source.size:
+def _own_pieces(file: _File) -> tuple[bytes | Range, ...] | None:
+    """Recognise our own output by the keyed authenticator over its header and by nothing else.
+
+    What is authentic is the header. Native pixels have to have the length they had; fragments are followed to
+    their end again, so that nothing behind them comes along.
+    """
+    source, walker = file.source, file.walker
+    if len(source.authenticator) != 32 or file.end != source.size:
         return None
-    pixels_from = walker.pixels_value_at if walker.pixels_at >= 0 else end
+    pixels_from = walker.pixels_value_at if walker.pixels_at >= 0 else file.end
+    fragments = walker.encapsulated or source.transfer_syntax_uid not in NATIVE
+    tail = -1 if fragments else file.end - pixels_from
     header = source.raw[source.data_set_at : pixels_from]
-    seal = _seal(pseudonyms, profile, source.transfer_syntax_uid, header, end - pixels_from)
-    if not hmac.compare_digest(seal, source.authenticator):
+    for codes in (file.profile.codes, tuple(sorted((*file.profile.codes, CLEAN_PIXELS)))):
+        seal = _seal(file.pseudonyms, codes, source.transfer_syntax_uid, header, tail)
+        if hmac.compare_digest(seal, source.authenticator):
+            break
+    else:
         return None
+    facts = file.facts
     meta = write_meta(facts.text(0x00080016), facts.text(0x00080018), source.transfer_syntax_uid, seal)
-    return ((0, source.size),) if source.raw[: source.data_set_at] == meta else None
+    if source.raw[: source.data_set_at] != meta:
+        return None
+    if walker.encapsulated:
+        return Range(0, pixels_from), Range(pixels_from, file.end, FRAGMENTS)
+    return (Range(0, source.size),)
 
 
-def _seal(pseudonyms: Pseudonyms, profile: Profile, syntax: str, header: bytes, tail: int) -> bytes:
-    """Authenticate a header under a profile, with the syntax and the length of what follows it."""
-    bound = f"{METHOD}/{','.join(profile.codes)}/{syntax}/{tail}\n".encode("ascii")
+def _seal(pseudonyms: Pseudonyms, codes: tuple[str, ...], syntax: str, header: bytes, tail: int) -> bytes:
+    """Authenticate a header under what was done, with the syntax and the length of what follows it."""
+    bound = f"{METHOD}/{','.join(codes)}/{syntax}/{tail}\n".encode("ascii")
     return bytes.fromhex(pseudonyms.authenticator(bound + header))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from stream_processors.deidentification.dictionary import decoded
 from stream_processors.deidentification.encoding import UNDEFINED, Encoding
-from stream_processors.deidentification.kinds import kinds
+from stream_processors.deidentification.kinds import NO_ENTRY, kinds
+from stream_processors.deidentification.runs import HEAD, MOST_BYTES, MOST_ELEMENTS, NOTHING, Found
 from stream_processors.deidentification.walker import Walker
 
 LAST_FACT: Final = 0x00401003
 """Beyond this tag nothing is asked; functional groups and pixels come later."""
+LAST_TAG: Final = 0xFFFFFFFF
 
 BOUNDS: Final = (0x00120064, 0x00280303, LAST_FACT)
 """Behind the first two stands what was done: (0012,0062) to (0012,0064), and (0028,0303)."""
@@ -19,7 +22,7 @@ BOUNDS: Final = (0x00120064, 0x00280303, LAST_FACT)
 TAGS: Final = frozenset(
     {
         0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080060, 0x00080064, 0x00080070,
-        0x00081090, 0x00100020, 0x00100021, 0x00100030, 0x00100040, 0x00101010, 0x00120062, 0x00120063,
+        0x0008103E, 0x00081090, 0x00100020, 0x00100021, 0x00100030, 0x00100040, 0x00101010, 0x00120062, 0x00120063,
         0x00120064, 0x00180015, 0x00185101, 0x0020000D, 0x0020000E, 0x00280002, 0x00280004, 0x00280008,
         0x00280010, 0x00280011, 0x00280100, 0x00280301, 0x00400275, 0x00401003,
     }
@@ -32,22 +35,18 @@ class Facts:
 
     values: dict[int, bytes]
     encoding: Encoding
-    marks_at: int
-    temporal_at: int
+    marks: list[int]
+    """Where what was done is to be said: (0012,0062) to (0012,0064), and (0028,0303)."""
+    runs: list[tuple[int, bytes]]
+    """Where plain elements stand together, in order, with their bytes (see `runs`)."""
 
     def text(self, tag: int) -> str:
         """Decode one element as one text; "" when it is absent."""
-        value = self.values.get(tag, b"")
-        return decoded(value, self.values.get(0x00080005, b"")).strip(" \0")
+        return _text(self.values.get(tag, b""), self.values.get(0x00080005, b""))
 
     def count(self, tag: int, default: int) -> int:
         """Read a number, binary (US) or text (IS)."""
-        value = self.values.get(tag, b"")
-        if tag == 0x00280008:
-            text = value.decode("latin-1").split("\\")[0].strip(" \0")
-            return int(text) if text.isdecimal() else default
-        numbers = self.encoding.numbers("US", value)
-        return numbers[0] if numbers else default
+        return _count(self.values.get(tag, b""), tag, self.encoding, default)
 
     def priorities(self) -> list[str]:
         """Read Requested Procedure Priority, at top level and in the items of Request Attributes Sequence."""
@@ -63,8 +62,24 @@ class Facts:
         return found
 
 
-def read_facts(walker: Walker, encoding: Encoding, at: int) -> Facts:
-    """Step over the top level up to the last fact; nothing is changed.
+@lru_cache(maxsize=4096)
+def _text(value: bytes, character_set: bytes) -> str:
+    return decoded(value, character_set).strip(" \0")
+
+
+@lru_cache(maxsize=1024)
+def _count(value: bytes, tag: int, encoding: Encoding, default: int) -> int:
+    if tag == 0x00280008:
+        text = value.decode("latin-1").split("\\")[0].strip(" \0")
+        return int(text) if text.isdecimal() else default
+    numbers = encoding.numbers("US", value)
+    return numbers[0] if numbers else default
+
+
+def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
+    walker: Walker, encoding: Encoding, at: int
+) -> Facts:
+    """Step over the top level, from run to run where they are known, and change nothing.
 
     Raises
     ------
@@ -72,27 +87,55 @@ def read_facts(walker: Walker, encoding: Encoding, at: int) -> Facts:
         As the walk itself.
     """
     raw, table = walker.raw, kinds(walker.profile, encoding)
-    get, width, limit = table.known.get, encoding.key_width, min(walker.size, len(raw))
-    values: dict[int, bytes] = {}
-    marks: list[int] = []
-    beyond = BOUNDS[0]
+    known, get, width, limit = table.runs, table.known.get, encoding.key_width, min(walker.size, len(raw))
+    facts = Facts({}, encoding, [], [])
+    values, marks, runs = facts.values, facts.marks, facts.runs
+    inside: Found = ()
+    begin, group, count, beyond = -1, -1, 0, BOUNDS[0]
     while at < walker.size:
-        entry = get(raw[at : at + width]) or walker.learn(table, at)
-        length_of, length_at, value_at, _code, tag, _vr, _rule = entry
+        size, tag = known.sizes.get(raw[at : at + HEAD], NOTHING)
+        run = raw[at : at + size]
+        found = known.facts.get(run)
+        entry = NO_ENTRY if found is not None else get(raw[at : at + width]) or walker.learn(table, at)
+        tag = entry.tag or tag
+        if begin >= 0 and (found is not None or tag > beyond or tag >> 16 != group or count == MOST_ELEMENTS):
+            runs.append(known.learn(raw, begin, at, inside))
+            begin = -1
         if tag > beyond:
-            while tag > BOUNDS[len(marks)]:
-                marks.append(at)
-                if len(marks) == len(BOUNDS):
-                    return Facts(values, encoding, marks[0], marks[1])
-            beyond = BOUNDS[len(marks)]
+            beyond = _passed(tag, at, marks)
+        if found is not None:
+            values.update([each for each in found if each[0] not in values])
+            runs.append((at, run))
+            at += size
+            continue
+        length_of, length_at, value_at, _code, _tag, _vr, _rule, plain = entry
         length = length_of(raw, at + length_at)[0]
         stop = at + value_at + length
+        plain = plain and length <= MOST_BYTES and stop <= limit
+        if beyond == LAST_TAG and not plain:
+            break  # only runs are still of interest, and what comes now is large
         if stop > limit:
             if length != UNDEFINED:
                 raise walker.cut_short(stop)
             stop = walker.skipped(entry, encoding, at)
-        if tag in TAGS and tag not in values:
-            values[tag] = raw[at + value_at : stop]
+        if begin < 0 and plain:
+            begin, group, count, inside = at, tag >> 16, 0, ()
+        elif begin >= 0 and not plain:
+            runs.append(known.learn(raw, begin, at, inside))
+            begin = -1
+        count += 1
+        if tag in TAGS:
+            values.setdefault(tag, raw[at + value_at : stop])
+            inside += ((tag, raw[at + value_at : stop]),)
         at = stop
+    if begin >= 0:
+        runs.append(known.learn(raw, begin, at, inside))
     marks += [at, at]
-    return Facts(values, encoding, marks[0], marks[1])
+    return facts
+
+
+def _passed(tag: int, at: int, marks: list[int]) -> int:
+    """Note the bounds that a tag lies behind; give the next one."""
+    while len(marks) < len(BOUNDS) and tag > BOUNDS[len(marks)]:
+        marks.append(at)
+    return BOUNDS[len(marks)] if len(marks) < len(BOUNDS) else LAST_TAG

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from schemas.identifiers import Pseudonyms
-from stream_processors.deidentification.engine import Deidentified, deidentify
+from stream_processors.deidentification.clean_pixels import policy_of
+from stream_processors.deidentification.engine import deidentify
+from stream_processors.deidentification.output import Deidentified
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.sealed_file import seal
@@ -82,7 +84,7 @@ def run(folders: Folders, pseudonyms: Pseudonyms, profile: Profile, files: list[
 def _one(folders: Folders, raw: bytes, name: str, pseudonyms: Pseudonyms, profile: Profile) -> Outcome:
     clean: Deidentified | None = None
     try:
-        clean = deidentify(raw, pseudonyms, profile)
+        clean = deidentify(raw, pseudonyms, profile, policy_of(profile))
         reason = f"pixels-at-risk: {clean.pixels_at_risk}" if clean.pixels_at_risk else ""
     except RefusedError as refused:
         reason = refused.reason

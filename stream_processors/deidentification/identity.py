@@ -70,16 +70,14 @@ class Identity:
         """Words and dates that may stand in no text of the output, in lower case."""
         return frozenset((self.words | self.dates) - _NO_EVIDENCE)
 
-    def found_in(self, texts: list[bytes]) -> re.Pattern[str] | None:
-        """Give the pattern of all words, when any of them stands in a text; a first, fast look."""
-        sought = self.sought()
-        together = b"\n".join(texts).lower()
-        if not any(word.encode("latin-1") in together for word in sought):
-            return None
-        pattern = matcher(sought)
-        return pattern if pattern.search(together.decode("latin-1")) else None
+    def found_in(self, texts: list[bytes]) -> bool:
+        """Whether any word or date stands in a text."""
+        together = b"\n".join(texts).lower().decode("latin-1")
+        found = frozenset(word for word in self.sought() if word in together)
+        return bool(found) and matcher(found).search(together) is not None
 
 
+@lru_cache(maxsize=256)
 def matcher(words: frozenset[str]) -> re.Pattern[str]:
     """Match any word as a whole word, in any case; an empty set matches nothing."""
     every = sorted(words, key=lambda each: (-len(each), each))
@@ -87,6 +85,7 @@ def matcher(words: frozenset[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![^\W_])(?:{alternatives})(?![^\W_])", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
 def is_uid(text: str) -> bool:
     """Whether a text is a UID (PS3.5 §9.1); leading zeros of a component, which real files hold, pass."""
     return len(text) <= MAX_UID and _UID.fullmatch(text) is not None

@@ -11,6 +11,7 @@ from stream_processors.deidentification.encoding import Encoding, Length
 from stream_processors.deidentification.identity import IDENTITY_TAGS
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.refusal import RefusedError
+from stream_processors.deidentification.runs import Runs
 
 MAX_KEYS: Final = 50_000
 """Kinds of elements remembered for a profile; a hostile file must not fill the memory."""
@@ -20,6 +21,7 @@ PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
 PASS, REMOVE, TEXT, NUMBER, CHANGE, ITEMS, END, PIXEL_DATA, PRIVATE = range(9)
+PLAIN_CODES: Final = frozenset({PASS, REMOVE, TEXT, NUMBER, CHANGE})
 
 _CODES: Final = {
     rules.PASS: PASS, rules.REMOVE: REMOVE, rules.SCRUB: TEXT, rules.NUMBER: NUMBER,
@@ -37,6 +39,16 @@ class Entry(NamedTuple):
     tag: int
     vr: str
     rule: str
+    plain: bool
+    """Whether it may be part of a run (see `runs`): its neighbours have no say in it, and it holds no others."""
+
+
+def _no_length(_raw: bytes, _at: int) -> tuple[int, ...]:
+    return (0,)
+
+
+NO_ENTRY: Final = Entry(_no_length, 0, 0, PASS, 0, "", "", False)
+"""In place of what is not asked for."""
 
 
 class Kinds:
@@ -46,6 +58,7 @@ class Kinds:
         self.profile = profile
         self.encoding = encoding
         self.known: dict[bytes, Entry] = {}
+        self.runs = Runs(encoding)
         self.u16, self.u32 = encoding.length_u16(), encoding.length_u32()
 
     def learn(self, key: bytes) -> Entry:
@@ -58,7 +71,9 @@ class Kinds:
         """
         tag = self.encoding.tag(key)
         if tag >> 16 == 0xFFFE:
-            return Entry(self.u32, 4, 8, END if tag in (ITEM_END, SEQUENCE_END) else REMOVE, tag, "", "")
+            return Entry(
+                self.u32, 4, 8, END if tag in (ITEM_END, SEQUENCE_END) else REMOVE, tag, "", "", False
+            )
         if self.encoding.explicit:
             coded = key[4:6].decode("latin-1")
             if coded not in LONG_VRS and coded not in SHORT_VRS:
@@ -69,7 +84,8 @@ class Kinds:
             coded, layout = vr_of(tag) or "UN", (self.u32, 4, 8)
         rule = rules.rule(self.profile, tag, coded)
         vr = vr_of(tag) if coded == "UN" and rule != rules.REMOVE else coded
-        entry = Entry(*layout, self._code(tag, vr, rule), tag, vr, rule)
+        code = self._code(tag, vr, rule)
+        entry = Entry(*layout, code, tag, vr, rule, code in PLAIN_CODES and vr != "SQ")
         if len(self.known) < MAX_KEYS:
             self.known[key] = entry
         return entry

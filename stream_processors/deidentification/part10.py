@@ -31,6 +31,8 @@ MEDIA_DIRECTORY: Final = b"1.2.840.10008.1.3.10"
 NEWER_SYNTAXES: Final = frozenset({"1.2.840.10008.1.2.8.1"})
 """Explicit VR Little Endian ones that the dictionary does not know yet: Deflated Image Frame."""
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+NATIVE: Final = frozenset({"1.2.840.10008.1.2", EXPLICIT, "1.2.840.10008.1.2.2"})
+"""Syntaxes whose pixels are no fragments, so that their length is known beforehand."""
 _ENCODINGS: Final = {"1.2.840.10008.1.2": IMPLICIT_LITTLE, "1.2.840.10008.1.2.2": EXPLICIT_BIG}
 
 

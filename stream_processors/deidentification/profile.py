@@ -9,8 +9,10 @@ from typing import Final
 from stream_processors.deidentification.table import (
     BASIC,
     CLEAN_DESCRIPTORS,
+    CLEAN_PIXELS,
+    DEFACING,
+    MEANINGS,
     MODIFIED_DATES,
-    OPTION_MEANINGS,
     PATIENT_CHARACTERISTICS,
     RETAIN_UIDS,
     SAFE_PRIVATE,
@@ -29,7 +31,7 @@ METHOD: Final = f"Radstream, PS3.15 Table E.1-1 {EDITION}"
 IMPLEMENTATION_VERSION: Final = "RADSTREAM"
 """(0002,0013)."""
 
-OWN_WORDS: Final = frozenset(" ".join((METHOD, *OPTION_MEANINGS.values())).replace(",", "").lower().split())
+OWN_WORDS: Final = frozenset(" ".join((METHOD, *MEANINGS.values())).replace(",", "").lower().split())
 """Words that every output holds: a patient who bears one of them as a name is not found by it."""
 
 CURVE_GROUPS: Final = 0x5000
@@ -60,10 +62,13 @@ class Profile:
     patterns: tuple[tuple[Row, str], ...] = field(init=False, repr=False, compare=False)
     fingerprint: int = field(init=False, repr=False, compare=False)
     """The hash, which is asked for at every item of every sequence."""
+    listed: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", self.options - {BASIC})
-        unknown = self.options - OPTION_MEANINGS.keys()
+        if DEFACING in self.options:
+            raise ValueError(f"{DEFACING} (Clean Recognizable Visual Features: defacing) is not offered yet")
+        unknown = self.options - MEANINGS.keys()
         if unknown:
             raise ValueError(f"options not offered: {', '.join(sorted(unknown))}")
         plain = [row for row in self.rows if not row.is_pattern]
@@ -74,6 +79,7 @@ class Profile:
         object.__setattr__(self, "basics", MappingProxyType(basics))
         object.__setattr__(self, "patterns", patterns)
         object.__setattr__(self, "fingerprint", hash(self.options))
+        object.__setattr__(self, "listed", tuple(sorted({BASIC} | self.options - {CLEAN_PIXELS})))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Cross a process boundary; mapping proxies, and thus rows of one's own, cannot."""
@@ -89,8 +95,8 @@ class Profile:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The CID 7050 codes of what is done, for (0012,0064)."""
-        return tuple(sorted({BASIC} | self.options))
+        """The CID 7050 codes of what is done, for (0012,0064); of pixels it is said where it is done."""
+        return self.listed
 
     @property
     def shifts_dates(self) -> bool:

@@ -15,6 +15,10 @@ REASONS: Final = frozenset(
         "invalid-uids",  # one of those is no UID (PS3.5 §9.1), for example a path
         "unsupported-transfer-syntax",  # unknown or private
         "unsupported-content",  # a class whose content is a voice or unknown: audio, raw data, DICOMDIR
+        "pixels-unreadable",  # at risk, and nothing here decodes them: films, floating point, damage
+        "pixels-too-large",  # at risk, and more of them than one file may hold in memory
+        "pixels-deadline",  # at risk, and not cleaned in time
+        "pixels-text-remains",  # at risk, and text was still found after all that was found had been blanked
         "verification-failed",  # the output was read again and was not clean
     }
 )

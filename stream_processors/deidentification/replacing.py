@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -13,8 +13,9 @@ from stream_processors.deidentification import rules
 from stream_processors.deidentification.descriptors import cleaned, is_harmless
 from stream_processors.deidentification.dictionary import decoded, registered_type
 from stream_processors.deidentification.encoding import Encoding
-from stream_processors.deidentification.identity import is_instance_uid
+from stream_processors.deidentification.identity import is_instance_uid, matcher
 from stream_processors.deidentification.profile import Profile
+from stream_processors.deidentification.runs import Done
 from stream_processors.deidentification.values import (
     ENCAPSULATED_DOCUMENT,
     capped_age,
@@ -32,6 +33,8 @@ MIN_NUMBER: Final = 6
 MAX_KNOWN: Final = 2048
 """Decisions remembered for a patient, and the bytes of the longest value among them."""
 MAX_KNOWN_BYTES: Final = 128
+MAX_WORDS: Final = 16
+"""Sets of words remembered for a patient: names are written in more than one way."""
 
 
 @dataclass
@@ -49,11 +52,16 @@ class Replacing:
     known: dict[tuple[int, str, bytes, Encoding], bytes | None] = field(default_factory=dict, repr=False)
     """What was decided before for this patient: the slices of a series repeat each other."""
 
+    uids: dict[str, str] = field(default_factory=dict, repr=False)
+    runs: dict[bytes, Done] = field(default_factory=dict, repr=False)
+    """What became of whole runs of elements (see `runs`)."""
+    with_words: dict[frozenset[str], Replacing] = field(default_factory=dict, repr=False)
+
     def __post_init__(self) -> None:
         self.days = self.pseudonyms.date_shift_days(self.patient)
         self.by_rule: dict[str, Callable[[int, str, str], str]] = {
-            rules.NEW_UID: lambda _tag, _vr, text: self._uid(text),
-            rules.MAP_UID: lambda tag, _vr, text: self._uid(text) if is_instance_uid(tag, text) else text,
+            rules.NEW_UID: lambda _tag, _vr, text: self.uid(text),
+            rules.MAP_UID: lambda tag, _vr, text: self.uid(text) if is_instance_uid(tag, text) else text,
             rules.SHIFT: lambda _tag, _vr, text: shift_date(text, self.days),
             rules.KEEP: kept,
             rules.AGE: lambda _tag, _vr, text: capped_age(text),
@@ -62,6 +70,20 @@ class Replacing:
             rules.CODE: lambda _tag, _vr, text: "" if self._names(text) or not text.isprintable() else text,
             rules.HOLD: lambda _tag, _vr, text: "" if self._names(text) else text,
         }
+
+    def remember(self, run: bytes, done: Done) -> None:
+        """Remember what became of a run."""
+        if len(self.runs) >= MAX_KNOWN:
+            self.runs.clear()
+        self.runs[run] = done
+
+    def seeking(self, words: frozenset[str]) -> Replacing:
+        """Give the same decisions for a patient whose words stand in texts."""
+        if words not in self.with_words:
+            if len(self.with_words) >= MAX_WORDS:
+                self.with_words.clear()
+            self.with_words[words] = replace(self, pattern=matcher(words), known={}, runs={}, with_words={})
+        return self.with_words[words]
 
     def value(self, tag: int, vr: str, rule: str, value: bytes, encoding: Encoding) -> bytes | None:
         """Give the new value of an element, unpadded; None when it stays as it is."""
@@ -111,10 +133,15 @@ class Replacing:
     def _harmless(self, text: str, vr: str) -> bool:
         return is_harmless(text, code=vr == "CS") and not self._names(text)
 
-    def _uid(self, uid: str) -> str:
-        if not uid or registered_type(uid):
-            return uid
-        return self.pseudonyms.uid(uid)
+    def uid(self, uid: str) -> str:
+        """Rename a UID; registered ones stay."""
+        known = self.uids.get(uid)
+        if known is None:
+            known = uid if not uid or registered_type(uid) else self.pseudonyms.uid(uid)
+            if len(self.uids) >= MAX_KNOWN:
+                self.uids.clear()
+            self.uids[uid] = known
+        return known
 
     def _dummy(self, tag: int, vr: str, value: bytes, encoding: Encoding) -> bytes:
         """Give a dummy value; for Patient ID the pseudonym, so that clean objects stay together."""
@@ -130,9 +157,13 @@ class Replacing:
 
 @lru_cache(maxsize=32)
 def replacing_for(
-    pseudonyms: Pseudonyms, profile: Profile, patient: str, issuer: str, character_set: bytes
+    pseudonyms: Pseudonyms, profile: Profile, issuer: str, patient_id: str, scope: str, character_set: bytes
 ) -> Replacing:
-    """Share what was decided between the files of a patient; the outcome is the same without."""
+    """Share what was decided between the files of a patient; the outcome is the same without.
+
+    `scope` is the UID of the study, in which a patient without an id is known.
+    """
+    patient = pseudonyms.patient_key_for(issuer, patient_id, scope)
     return Replacing(pseudonyms, profile, patient, issuer, character_set)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 from stream_processors.deidentification.dictionary import keyword_of
-from stream_processors.deidentification.walker import Edit, Path
+from stream_processors.deidentification.walker import RUN, Edit, Path
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,21 @@ class Report:
     edition: str
     options: tuple[str, ...]
     """CID 7050 codes truly carried out."""
-    steps: tuple[tuple[Path, int, str], ...]
-    """Path, tag and action of every change, in file order."""
+    edits: tuple[Edit, ...] = field(default=(), repr=False)
+    """The changes; never shown, since they hold what was put in place."""
     own_output: bool = False
     """Whether the file was our own output and thus left as it is."""
 
-    @classmethod
-    def of(cls, edition: str, options: tuple[str, ...], edits: Iterable[Edit], own_output: bool) -> Report:
-        """Report a file's edits; an adjusted length is none."""
-        steps = () if own_output else tuple([edit[3:] for edit in edits if edit[5]])
-        return cls(edition, options, steps, own_output)
+    @cached_property
+    def steps(self) -> tuple[tuple[Path, int, str], ...]:
+        """Path, tag and action of every change, in file order; an adjusted length is none."""
+        found: list[tuple[Path, int, str]] = []
+        for _start, _stop, _new, path, tag, rule in self.edits:
+            if rule == RUN:
+                found += [((), each, what) for each, what in cast("tuple[tuple[int, str], ...]", path)]
+            elif rule:
+                found.append((path, tag, rule))
+        return tuple(found)
 
     @cached_property
     def counts(self) -> dict[str, int]:

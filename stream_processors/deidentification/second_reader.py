@@ -47,8 +47,15 @@ class Reading:
     end: int = 0
 
 
-def read_again(data: bytes) -> Reading:
-    """Read a whole Part 10 file that is not deflated.
+def read_again(data: bytes, size: int | None = None) -> Reading:
+    """Read a Part 10 file that is not deflated.
+
+    Parameters
+    ----------
+    data
+        All of it; or its bytes before the value of its pixels.
+    size
+        Bytes of the whole file, where `data` is not all; -1 where only its fragments will tell.
 
     Raises
     ------
@@ -56,7 +63,7 @@ def read_again(data: bytes) -> Reading:
         verification-failed, for whatever is not as it must be.
     """
     try:
-        return _Reader(data).read()
+        return _Reader(data, len(data) if size is None else size).read()
     except (struct.error, IndexError, UnicodeDecodeError, RecursionError):
         raise RefusedError("verification-failed") from None
 
@@ -73,8 +80,9 @@ def _fail() -> NoReturn:
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, size: int) -> None:
         self.data = data
+        self.size = size
         self.at = 132
         self.reading = Reading()
 
@@ -136,7 +144,7 @@ class _Reader:
             if tag in (0x7FE00008, 0x7FE00009, 0x7FE00010) and not around:
                 self.reading.pixels_at = start
                 add(Element(around, tag, vr, b""))
-                self._pixels(order, length)
+                self._pixels(length)
                 return False
             if vr == "SQ" or length == NO_LENGTH or (vr == "UN" and _dictionary(tag) == "SQ"):
                 place = len(self.reading.elements)
@@ -171,15 +179,65 @@ class _Reader:
             _fail()
         return items
 
-    def _pixels(self, order: str, length: int) -> None:
+    def _pixels(self, length: int) -> None:
         if length != NO_LENGTH:
             self.at += length
-        while length == NO_LENGTH:
-            tag, _, size = self._head(order, False)
-            self.at += size
-            if tag == 0xFFFEE0DD and not size:
-                break
-            if tag != 0xFFFEE000 or self.at > len(self.data):
+        elif self.size < 0:  # the fragments are followed as they pass
+            self.at = self.size
+        else:
+            follower = Follower()
+            follower.feed(memoryview(self.data)[self.at :])
+            self.at = len(self.data)
+            follower.end()
+        if self.at > self.size:
+            _fail()
+
+
+class Follower:
+    """Reads the fragments of encapsulated pixels as they pass (PS3.5 §A.4): items, then a delimiter, then nothing."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = 0
+        self._ended = False
+
+    def feed(self, chunk: memoryview) -> None:
+        """Read on.
+
+        Raises
+        ------
+        RefusedError
+            verification-failed.
+        """
+        while chunk:
+            if self._ended:
                 _fail()
-        if self.at > len(self.data):
+            passed = min(self._left, len(chunk))
+            self._left -= passed
+            chunk = chunk[passed:]
+            if not self._left and chunk:
+                missing = 8 - len(self._head)
+                self._head += bytes(chunk[:missing])
+                chunk = chunk[missing:]
+                self._next()
+
+    def _next(self) -> None:
+        if len(self._head) < 8:
+            return
+        group, element, length = struct.unpack("<HHI", self._head)
+        if (group, element) == (0xFFFE, 0xE0DD) and not length:
+            self._ended = True
+        elif (group, element) != (0xFFFE, 0xE000):
+            _fail()
+        self._left, self._head = length, b""
+
+    def end(self) -> None:
+        """Say that nothing comes any more.
+
+        Raises
+        ------
+        RefusedError
+            verification-failed, when the delimiter has not come.
+        """
+        if not self._ended:
             _fail()

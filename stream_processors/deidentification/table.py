@@ -38,7 +38,14 @@ OPTION_MEANINGS: Final = MappingProxyType(
         INSTITUTION: "Retain Institution Identity Option",
     }
 )
-"""The options that the engine can truly carry out, with their code meanings (PS3.16 CID 7050)."""
+"""The options that the engine itself carries out, with their code meanings (PS3.16 CID 7050)."""
+
+MEANINGS: Final = MappingProxyType({**OPTION_MEANINGS, CLEAN_PIXELS: "Clean Pixel Data Option"})
+"""All that may be asked for, and that an output may say of itself: pixels are not a choice of attributes, but something
+done to one file."""
+
+DEFACING: Final = "113102"
+"""Clean Recognizable Visual Features Option: the face in a head CT or MR. Named, and refused: it is not offered yet."""
 
 CLEANING: Final = (CLEAN_DESCRIPTORS, PATIENT_CHARACTERISTICS, STRUCTURED_CONTENT, CLEAN_GRAPHICS)
 """Options whose C means: read the text, or the items, and keep what is no identity."""

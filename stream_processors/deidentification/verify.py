@@ -54,21 +54,30 @@ class Expected:
     identity: Identity
     days: int
     pixels_withheld: bool
+    codes: tuple[str, ...]
+    """CID 7050 codes that the output has to name."""
 
 
-def verify(data: bytes, profile: Profile, expected: Expected) -> None:
+def verify(data: bytes, profile: Profile, expected: Expected, size: int | None = None) -> None:
     """Hold an output file against the profile and against its source.
+
+    Parameters
+    ----------
+    data
+        All of it; or, with its `size`, all that stands before the value of its pixels.
+    size
+        Bytes of the whole file; -1 where only its fragments will tell.
 
     Raises
     ------
     RefusedError
         verification-failed, and no more: what was found may be identity.
     """
-    reading = read_again(data)
-    _require(reading.end == len(data) and len(reading.elements) > len(MARKS))
+    reading = read_again(data, size)
+    _require(reading.end == (len(data) if size is None else size) and len(reading.elements) > len(MARKS))
     _require(Counter(each.tag for each in reading.meta) <= Counter(META_TAGS))
     _require(not expected.pixels_withheld or reading.pixels_at < 0)
-    _require_marks(reading, profile)
+    _require_marks(reading, profile, expected.codes)
     held = _require_each(reading, profile, expected)
     end = reading.pixels_at if reading.pixels_at >= 0 else len(data)
     _require_absent(data[:end], profile, expected, held)
@@ -79,7 +88,7 @@ def _require(condition: bool) -> None:
         raise RefusedError("verification-failed")
 
 
-def _require_marks(reading: Reading, profile: Profile) -> None:
+def _require_marks(reading: Reading, profile: Profile, done: tuple[str, ...]) -> None:
     top = {each.tag: each.value.rstrip(b" \0") for each in reading.elements if not each.around}
     _require(top.get(0x00120062) == b"YES" and EDITION.encode() in top.get(0x00120063, b""))
     codes = [
@@ -88,7 +97,7 @@ def _require_marks(reading: Reading, profile: Profile) -> None:
         if each.tag == 0x00080100 and each.around == (0x00120064,)
     ]
     items = sum(each.items for each in reading.elements if each.tag == 0x00120064 and not each.around)
-    _require(codes == list(profile.codes) and items == len(codes))
+    _require(codes == list(done) and items == len(codes))
     _require(top.get(0x00280303) == (b"MODIFIED" if profile.shifts_dates else b"REMOVED"))
 
 

@@ -56,6 +56,9 @@ Path = tuple[object, ...]
 """() at top level, else (path of the parent, tag of the sequence, number of the item from 1)."""
 
 
+RUN: Final = "run"
+"""The rule of an edit that stands for several: in place of its path are their tags and rules."""
+
 Edit = tuple[int, int, bytes, Path, int, str]
 """Start, stop, replacement, path, tag, rule: replace the bytes from start to stop. The rule is "" for a length that
 had to follow. A plain tuple, since a file has hundreds and a class would double the cost of each."""
@@ -98,7 +101,7 @@ class Walker:
         private: dict[int, str] = {}
         while at < limit:
             entry = get(raw[at : at + width]) or self.learn(table, at)
-            length_of, length_at, value_at, code, tag, vr, rule = entry
+            length_of, length_at, value_at, code, tag, vr, rule, _ = entry
             begin = at + value_at
             length = length_of(raw, at + length_at)[0]
             stop = begin + length
@@ -109,7 +112,7 @@ class Walker:
                 if code == END:
                     return begin
                 if code == PIXEL_DATA and not depth:
-                    return self._pixels(encoding, at, begin, length)
+                    return self._pixels(at, begin, length)
                 if code == PRIVATE:
                     at = self._private(entry, encoding, at, length, end, (path, depth), private)
                     continue
@@ -246,6 +249,10 @@ class Walker:
             start, _, same, path, tag, rule = self.edits[mark]
             self.edits[mark] = (start, start, same, path, tag, rule)
 
+    def resume(self) -> None:
+        """Let time run anew: what a policy took for the pixels is not the walk's."""
+        self.until = time.monotonic() + MAX_SECONDS
+
     def _item(self, encoding: Encoding, at: int) -> tuple[int, int]:
         self.items += 1
         if self.items > MAX_ITEMS:
@@ -257,16 +264,14 @@ class Walker:
         group, element, length = struct.unpack_from(encoding.endian + "HHI", self.raw, at)
         return group << 16 | element, length
 
-    def _pixels(self, encoding: Encoding, at: int, begin: int, length: int) -> int:
-        """Step over the pixels without a look: by their length, or from fragment to fragment."""
+    def _pixels(self, at: int, begin: int, length: int) -> int:
+        """Step over the pixels without a look; of fragments, the end is found when they are handed on."""
         self.pixels_at, self.pixels_value_at, self.encapsulated = at, begin, length == UNDEFINED
         if length != UNDEFINED:
             if begin + length > self.size:
                 raise RefusedError("truncated")
             return begin + length
-        if len(self.raw) < self.size:
-            raise MoreNeededError(self.size)
-        return self._fragments(encoding, begin)
+        return self.size
 
     def _fragments(self, encoding: Encoding, at: int) -> int:
         while True:

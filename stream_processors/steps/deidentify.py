@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from runtime.buckets import CLEAN
 from runtime.errors import DeadLetterError
-from runtime.ports import ObjectMissingError
+from runtime.ports import ObjectMissingError, Objects
 from schemas.events import (
     InstanceDeidentified,
     InstanceReceived,
@@ -19,11 +19,22 @@ from schemas.identifiers import deterministic_uuid
 from schemas.rows import QuarantinedObjectRow
 from schemas.tables import day_of
 from stream_processors.bounded import in_order
-from stream_processors.deidentification import Deidentified, RefusedError, deidentify
+from stream_processors.deidentification import (
+    HEAD_BYTES,
+    MoreNeededError,
+    Plan,
+    RefusedError,
+    followed,
+    plan,
+    verify_header,
+)
 from stream_processors.step import Output, Step, StepContext
 
 AT_ONCE = 4
-"""Files in memory at once: a chunk has up to 256 of up to tens of megabytes each, and a file is held twice while it changes."""
+"""Files in work at once: a chunk has up to 256."""
+SMALL = 32 * 1024 * 1024
+"""bytes; a file up to this size is held in memory. Of a larger one the pixels are read twice, a piece at a time: its key
+holds its digest, which has to be known before the store takes the first byte."""
 PURPOSE = "de-identification"
 """What every read of the raw tier is audited with."""
 
@@ -47,35 +58,86 @@ async def _cleaned(
     received: InstanceReceived, instance: ReceivedInstance, context: StepContext
 ) -> StudyInstance | QuarantinedInstance:
     """Store one file's clean form, or record that it stays in the raw tier and why."""
-    envelope = received.envelope
-    try:
-        raw = await context.io(
-            context.raw.read,
+    site = received.envelope.site
+
+    def fetch(at: int, length: int) -> bytes:
+        return context.raw.read_range(
             instance.bucket,
             instance.object_key,
-            site=envelope.site,
-            study=envelope.study,
+            at,
+            length,
+            site=site,
+            study=received.envelope.study,
             purpose=PURPOSE,
         )
-        clean = await context.cpu(deidentify, raw, context.pseudonyms(envelope.site))
+
+    def store(made: Plan, head: bytes) -> StudyInstance:
+        kept, digest, size = _measured(followed(made, fetch, head))
+        described = _described(received, instance, made, digest, size)
+        chunks = followed(made, fetch, head) if kept is None else iter([kept])
+        _write(context.objects, described, chunks)
+        return described
+
+    try:
+        head = await context.io(fetch, 0, HEAD_BYTES)
+        made, head = await _planned(head, fetch, instance.size, context, site)
+        await context.cpu(verify_header, made)
+        return await context.io(store, made, head)
     except (RefusedError, DeadLetterError) as refused:
         return await _quarantined(received, instance, refused.reason, context)
     except ObjectMissingError:
         return await _quarantined(received, instance, "raw-object-missing", context)
-    described = _described(received, instance, clean)
-    await context.io(context.objects.put, described.bucket, described.object_key, clean.data)
-    return described
 
 
-def _described(received: InstanceReceived, instance: ReceivedInstance, clean: Deidentified) -> StudyInstance:
-    digest = hashlib.sha256(clean.data).hexdigest()
-    envelope, coded = received.envelope, clean.context
+async def _planned(
+    head: bytes, fetch: Callable[[int, int], bytes], size: int, context: StepContext, site: str
+) -> tuple[Plan, bytes]:
+    """Decide from the head; read more of the file as long as the header goes on."""
+    size = len(head) if len(head) < HEAD_BYTES else max(size, len(head))
+    while True:
+        try:
+            return await context.cpu(plan, head, size, context.pseudonyms(site)), head
+        except MoreNeededError as needed:
+            more = await context.io(fetch, len(head), min(max(needed.size, 2 * len(head)), size) - len(head))
+            if not more:
+                raise RefusedError("truncated") from None
+            head += more
+
+
+def _measured(chunks: Iterator[bytes | memoryview]) -> tuple[bytes | None, str, int]:
+    """Give the whole, unless it is large; its digest and its size."""
+    digest, kept, size = hashlib.sha256(), bytearray(), 0
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+        if size <= SMALL:
+            kept += chunk
+        else:
+            kept.clear()
+    return bytes(kept) if size <= SMALL else None, digest.hexdigest(), size
+
+
+def _write(objects: Objects, described: StudyInstance, chunks: Iterator[bytes | memoryview]) -> None:
+    writer = objects.open_write(described.bucket, described.object_key)
+    try:
+        for chunk in chunks:
+            writer.write(chunk)
+        writer.commit()
+    except BaseException:
+        writer.abort()
+        raise
+
+
+def _described(
+    received: InstanceReceived, instance: ReceivedInstance, made: Plan, digest: str, size: int
+) -> StudyInstance:
+    envelope, coded = received.envelope, made.context
     return StudyInstance(
         series=instance.series,
         instance=instance.instance,
         bucket=CLEAN,
         object_key=f"{envelope.site}/{envelope.study}/{instance.series}/{instance.instance}/{digest}.dcm",
-        size=len(clean.data),
+        size=size,
         digest=digest,
         sop_class_uid=coded.sop_class_uid,
         transfer_syntax_uid=coded.transfer_syntax_uid,
@@ -89,7 +151,7 @@ def _described(received: InstanceReceived, instance: ReceivedInstance, clean: De
         number_of_frames=coded.number_of_frames,
         photometric_interpretation=coded.photometric_interpretation,
         synthetic=coded.synthetic,
-        pixels_at_risk=clean.pixels_at_risk or "",
+        pixels_at_risk=made.pixels_at_risk or "",
         received_at=received.received_at,
     )
 

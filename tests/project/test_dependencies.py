@@ -10,6 +10,10 @@ from importlib.metadata import packages_distributions
 from tests.support.repository import PACKAGES, product_trees, pyproject
 
 USED_BY_OTHERS = {
+    "pyjpegls": "pydicom decodes and encodes JPEG-LS with it",
+    "pylibjpeg": "pydicom finds pylibjpeg-openjpeg through it",
+    "pylibjpeg-openjpeg": "pydicom decodes and encodes JPEG 2000 with it",
+    "python-gdcm": "pydicom decodes JPEG with it",
     "python-multipart": "starlette asks for it when a form is read",
 }
 """Dependencies that no line imports, each with who does."""

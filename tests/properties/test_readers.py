@@ -104,7 +104,9 @@ def test_whatever_is_nested_how_ever_nothing_of_it_leaks_and_pydicom_agrees(raw:
         assert planted not in data
     output = pydicom.dcmread(BytesIO(data))
     assert flat(output) == [(each.around, each.tag) for each in read_again(data).elements]
-    assert output.PixelData == pydicom.dcmread(BytesIO(raw)).PixelData
+    described = min(len(output.PixelData), output.Rows * output.Columns * 2)  # what lies behind is blanked
+    assert output.PixelData[:described] == pydicom.dcmread(BytesIO(raw)).PixelData[:described]
+    assert not any(output.PixelData[described:])
     again = deidentify(data, NAMES)
     assert (again.data, again.report.own_output) == (data, True)
 

@@ -93,6 +93,12 @@ class MemoryRaw:
             raise ObjectMissingError
         return self.files[(bucket, object_key)]
 
+    def read_range(
+        self, bucket: str, key: str, start: int, length: int, *, site: str, study: str, purpose: str
+    ) -> bytes:
+        """Return a part of a file and remember the purpose."""
+        return self.read(bucket, key, site=site, study=study, purpose=purpose)[start : start + length]
+
 
 def _no_answer(model: str, tensor: NDArray[Any]) -> Mapping[str, NDArray[np.float32]]:
     raise AssertionError("this test scripted no inference")

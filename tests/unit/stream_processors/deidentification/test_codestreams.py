@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
 
+from stream_processors.deidentification import RefusedError, codestreams
 from stream_processors.deidentification.codestreams import without_text
 
 SECRET = b"ZQFAMILY"
@@ -99,7 +100,44 @@ def test_real_files_decode_to_the_same_pixels(name):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\xfe\xff", encapsulate([b"\xff\xd8\xff"]), encapsulate([b"\xff\x4f\xff\x64\xff"])]
+    "data", [b"", encapsulate([b"\xff\xd8\xff"]), encapsulate([b"\xff\x4f\xff\x64\xff"])]
 )
-def test_what_is_cut_off_is_left_alone(data):
-    assert len(without_text(data)) == len(data)
+def test_an_image_that_is_cut_off_is_left_alone(data):
+    assert without_text(data) == data
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\xfe\xff", "malformed"),
+        (encapsulate([PLAIN])[:-1], "truncated"),
+        (encapsulate([PLAIN]) + b"XXXXXXXX", "malformed"),
+    ],
+)
+def test_fragments_that_do_not_end_are_refused(data, reason):
+    with pytest.raises(RefusedError, match=reason):
+        without_text(data)
+
+
+def test_nothing_behind_the_fragments_comes_along():
+    value = encapsulate([PLAIN]) + codestreams.DELIMITER
+    read = memoryview(value + SECRET)
+
+    followed = codestreams.fragments_without_text(lambda at, n: read[at : at + n], 0, len(read))
+
+    assert b"".join(followed) == value
+
+
+def test_fragments_without_end_are_given_up(monkeypatch):
+    monkeypatch.setattr(codestreams, "MAX_FRAGMENTS", 3)
+    with pytest.raises(RefusedError, match="too-large"):
+        without_text(encapsulate([b"ab"] * 5))
+
+
+def test_an_image_too_large_to_be_read_whole_is_refused_and_a_film_is_handed_on_in_parts(monkeypatch):
+    monkeypatch.setattr(codestreams, "MAX_IMAGE_BYTES", 100)
+    monkeypatch.setattr(codestreams, "PART_BYTES", 10)
+    film = encapsulate([bytes(1000)])
+    assert without_text(film) == film
+    with pytest.raises(RefusedError, match="too-large"):
+        without_text(encapsulate([PLAIN]))

@@ -206,7 +206,7 @@ def test_what_the_table_does_not_list_has_no_action() -> None:
     assert [DEFAULT.action(tag) for tag in (0x00280010, 0x00080060, 0x52009229)] == ["", "", ""]
 
 
-@pytest.mark.parametrize("code", ["113101", "113106", "nonsense"])
+@pytest.mark.parametrize("code", ["113102", "113106", "nonsense"])
 def test_an_option_that_is_not_carried_out_is_not_offered(code: str) -> None:
     with pytest.raises(ValueError, match=code):
         Profile(frozenset({code}))

@@ -26,7 +26,7 @@ def read() -> FileDataset:
 
 def expected(pixels_withheld: bool = False) -> Expected:
     days = NAMES.date_shift_days(NAMES.patient("", "48151623"))
-    return Expected(collected(), days, pixels_withheld)
+    return Expected(collected(), days, pixels_withheld, DEFAULT.codes)
 
 
 def collected() -> Identity:

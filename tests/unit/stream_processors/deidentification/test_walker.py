@@ -16,6 +16,7 @@ from stream_processors.deidentification import (
     plan,
     walker,
 )
+from stream_processors.deidentification.output import Range
 from tests.support.dicoms import Options, ct_slice, to_bytes
 
 NAMES = Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
@@ -121,7 +122,7 @@ def test_a_file_without_a_transfer_syntax_is_refused() -> None:
 @pytest.mark.parametrize("given", [PIXELS_AT + 12, PIXELS_AT + 40, len(RAW)])
 def test_a_head_up_to_the_pixels_is_enough_and_they_are_only_named(given: int) -> None:
     made = plan(RAW[:given], len(RAW), NAMES)
-    assert made.pieces[-1] == (PIXELS_AT + 12, len(RAW))
+    assert made.pieces[-1] == Range(PIXELS_AT + 12, len(RAW))
     assert b"".join(made.buffers(RAW)) == deidentify(RAW, NAMES).data
     assert made.header_size == sum(len(each) for each in made.pieces[:-1] if isinstance(each, bytes))
 

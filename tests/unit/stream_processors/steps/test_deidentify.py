@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
+from dataclasses import replace
 
+import pydicom
 import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless
 
 from runtime.errors import RetryError
 from schemas.events import InstanceDeidentified
+from schemas.identifiers import Pseudonyms, site_key
 from schemas.rows import QuarantinedObjectRow
+from stream_processors.deidentification import deidentify
 from stream_processors.steps.deidentify import STEP
-from tests.support.context import START, World, events, timeless
+from tests.support.context import MASTER, START, World, events, timeless
 from tests.support.events import SITE, STUDY, received, received_instance
 from tests.support.xray import PLANTED_NAME, xray
 
@@ -81,7 +88,7 @@ def test_a_raw_tier_that_does_not_answer_is_asked_again(
     def away(*args: object, **kwargs: object) -> bytes:
         raise RetryError("no answer")
 
-    monkeypatch.setattr(stored.raw, "read", away)
+    monkeypatch.setattr(stored.raw, "read_range", away)
     with pytest.raises(RetryError):
         cleaned(stored, "a")
 
@@ -93,3 +100,49 @@ def test_a_repeat_gives_the_same_event_objects_and_rows(stored: World) -> None:
     assert timeless(stored.run("deidentify", STEP, chunk)) == timeless(first)
     assert len(list(stored.objects.keys("clean"))) == 2
     assert len(stored.tables.select(QuarantinedObjectRow, site=SITE, day="2026-11-21")) == 1
+
+
+def large(compressed: bool) -> bytes:
+    """A file of 1.5 MB whose header is longer than the first read."""
+    image = xray(TextValue="heart " * 50_000)
+    source = pydicom.dcmread(io.BytesIO(image))
+    if compressed:
+        source.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        frames = [b"\xff\x4f" + bytes([each]) * 300_000 for each in range(5)]
+        source.PixelData = encapsulate(frames)
+        source["PixelData"].is_undefined_length = True
+        source["PixelData"].VR = "OB"
+        source.NumberOfFrames = 5
+    else:
+        source.Rows, source.Columns = 1000, 750
+        source.PixelData = bytes(range(250)) * 6000
+    written = io.BytesIO()
+    source.save_as(written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("small", [100, 10_000_000])
+def test_a_large_file_passes_in_pieces_and_is_what_it_is_in_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch, compressed: bool, small: int
+) -> None:
+    monkeypatch.setattr("stream_processors.steps.deidentify.SMALL", small)
+    raw = large(compressed)
+    world.raw.files = {("raw", f"{SITE}/large"): raw}
+    chunk = received("e1", replace(received_instance("large"), size=len(raw)))
+    (event,) = events(world.run("deidentify", STEP, chunk))
+    assert isinstance(event, InstanceDeidentified)
+    (instance,) = event.instances
+    data = world.objects.get("clean", instance.object_key)
+    assert data == deidentify(raw, Pseudonyms(site_key(MASTER, SITE))).data
+    assert (hashlib.sha256(data).hexdigest(), len(data)) == (instance.digest, instance.size)
+
+
+def test_a_file_whose_fragments_do_not_end_leaves_nothing_behind(world: World) -> None:
+    raw = large(compressed=True)[:-100]
+    world.raw.files = {("raw", f"{SITE}/large"): raw}
+    chunk = received("e1", replace(received_instance("large"), size=len(raw)))
+    (event,) = events(world.run("deidentify", STEP, chunk))
+    assert isinstance(event, InstanceDeidentified)
+    assert [each.reason for each in event.quarantined] == ["truncated"]
+    assert not list(world.objects.keys("clean"))

@@ -1,0 +1,59 @@
+"""Runs of plain elements: the files of a series repeat each other, and what was decided for equal bytes holds again.
+
+A run is a few neighbouring top-level elements of one group, none of them a sequence. It is looked up by its bytes: first
+for the facts in it, then, among what is known of the patient, for what becomes of it. A file that repeats nothing is
+walked element by element, with the same outcome.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from stream_processors.deidentification.encoding import Encoding
+
+MOST_ELEMENTS: Final = 16
+"""of one run: a changed value costs a walk over its neighbours."""
+MOST_BYTES: Final = 1024
+"""bytes of one element of a run."""
+MOST_RUNS: Final = 4096
+"""remembered for a profile: a few MB of headers."""
+HEAD: Final = 8
+"""bytes by which the beginning of a run is known: tag, VR and length, or tag and length."""
+
+NOTHING: Final = (0, 0)
+
+Found = tuple[tuple[int, bytes], ...]
+"""Tags and values of the facts in a run."""
+
+
+class Done(NamedTuple):
+    """What becomes of a run."""
+
+    output: bytes
+    steps: tuple[tuple[int, str], ...]
+    """Tag and rule of each change."""
+    texts: bytes
+    """All texts and numbers that stay, in which no word of the patient may stand."""
+    words: frozenset[str]
+    uids: frozenset[str]
+    dates: frozenset[str]
+
+
+class Runs:
+    """The runs of one encoding under one profile, learned as they come."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._first = encoding.tag
+        self.sizes: dict[bytes, tuple[int, int]] = {}
+        """Bytes of the run that was last seen to begin so, and its first tag."""
+        self.facts: dict[bytes, Found] = {}
+
+    def learn(self, raw: bytes, begin: int, stop: int, found: Found) -> tuple[int, bytes]:
+        """Remember a run; give where it begins, and its bytes."""
+        run = raw[begin:stop]
+        if len(self.facts) >= MOST_RUNS:
+            self.facts.clear()
+            self.sizes.clear()
+        self.sizes[run[:HEAD]] = (stop - begin, self._first(run))
+        self.facts[run] = found
+        return begin, run
