@@ -1,19 +1,25 @@
-"""De-identification against pydicom, against SHA-256 of the payload, and file to file against a raw copy.
+"""De-identification against pydicom, dicognito, dicom-anonymizer and gdcmanon, and file to file against a raw copy.
 
-Everything is measured as processor time of one process, in one run, alternating (A B A B ...); the best round counts, as other
-work on the machine only ever adds. The files are generated: a CT slice of half a megabyte and an enhanced MR with nested groups.
+Everything is measured as processor time, in one run, alternating (A B A B ...); the best round counts, as other work on the
+machine only ever adds. The files are generated: a CT slice of half a megabyte, a chest X-ray, an ultrasound image and an
+enhanced MR with nested groups. A peer that is not installed is named as absent.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
 import io
+import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +29,8 @@ from pydicom.sequence import Sequence
 
 from cli.demo_studies import public_file
 from schemas.identifiers import PseudonymKey, Pseudonyms
-from stream_processors.deidentification import DEFAULT, deidentify, plan
+from stream_processors.deidentification import deidentify, plan
+from stream_processors.deidentification.files import deidentify_file
 
 ROUNDS = 25
 FILES = 40
@@ -47,6 +54,8 @@ class Cost:
     """File to file."""
     walk_to_file: float
     verified_to_file: float
+    peers: dict[str, float]
+    """By name; a peer that is absent, or fails on the file, is left out. `gdcmanon` is file to file, its start included."""
 
 
 def ct_slice() -> bytes:
@@ -107,10 +116,10 @@ def _every(raw: bytes) -> None:
     made.save_as(io.BytesIO())
 
 
-def _best(ways: dict[str, Callable[[], object]], times: int) -> dict[str, float]:
+def _best(ways: dict[str, Callable[[], object]], times: int, rounds: int = ROUNDS) -> dict[str, float]:
     """Milliseconds of one call of each way; the ways take turns."""
     best = dict.fromkeys(ways, float("inf"))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, way in ways.items():
             began = time.process_time()
             for _ in range(times):
@@ -119,45 +128,128 @@ def _best(ways: dict[str, Callable[[], object]], times: int) -> dict[str, float]
     return best
 
 
+def chest() -> bytes:
+    """A chest X-ray of 8 MB."""
+    return _image("DX", "1.2.840.10008.5.1.4.1.1.1.1", 2000)
+
+
+def ultrasound() -> bytes:
+    """An ultrasound image."""
+    return _image("US", "1.2.840.10008.5.1.4.1.1.6.1", 600)
+
+
+def _image(modality: str, sop_class: str, side: int) -> bytes:
+    made = pydicom.dcmread(io.BytesIO(public_file("MR_small.dcm")))
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = sop_class
+    made.Modality = modality
+    made.Rows = made.Columns = side
+    made.PixelData = np.random.default_rng(2).integers(0, 4096, (side, side), dtype=np.uint16).tobytes()
+    return _written(made)
+
+
+def _dicognito() -> Callable[[bytes], object]:
+    anonymizer = importlib.import_module("dicognito.anonymizer").Anonymizer(seed="benchmark")
+
+    def run(raw: bytes) -> None:
+        made = pydicom.dcmread(io.BytesIO(raw))
+        anonymizer.anonymize(made)
+        made.save_as(io.BytesIO())
+
+    return run
+
+
+def _dicom_anonymizer() -> Callable[[bytes], object]:
+    peer = importlib.import_module("dicomanonymizer")
+
+    def run(raw: bytes) -> None:
+        made = pydicom.dcmread(io.BytesIO(raw))
+        peer.anonymize_dataset(made)
+        made.save_as(io.BytesIO())
+
+    return run
+
+
+PEERS: dict[str, tuple[str, Callable[[], Callable[[bytes], object]]]] = {
+    "dicognito": ("dicognito", _dicognito),
+    "dicom-anonymizer": ("dicomanonymizer", _dicom_anonymizer),
+}
+"""Name, module, and how it is run on bytes."""
+
+
+def _peers(raw: bytes, folder: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, (module, build) in PEERS.items():
+        if importlib.util.find_spec(module) is None:
+            continue
+        run = build()
+        try:
+            run(raw)
+        except Exception as error:  # noqa: BLE001 - a peer that fails on a file is said to
+            sys.stderr.write(f"{name} fails: {type(error).__name__}\n")
+            continue
+        found |= _best({name: lambda run=run: run(raw)}, 1, rounds=8)  # type: ignore[misc]
+    if shutil.which("gdcmanon"):
+        found["gdcmanon"] = _gdcmanon(folder)
+    return found
+
+
+def _gdcmanon(folder: Path) -> float:
+    """Milliseconds of processor time of the program on the file, its start included; it knows one file at a time."""
+    source, target = folder / "source.dcm", folder / "gdcm.dcm"
+    best = float("inf")
+    for _ in range(8):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            ["gdcmanon", "--dumb", "--empty", "10,10", "--empty", "10,20", source, target],
+            check=False, capture_output=True,
+        )  # fmt: skip
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return best * 1000
+
+
 def _on_disk(raw: bytes, folder: Path) -> dict[str, float]:
     source, target = folder / "source.dcm", folder / "target.dcm"
     source.write_bytes(raw)
-
-    def walk() -> None:
-        read = source.read_bytes()
-        with target.open("wb", buffering=0) as out:
-            for buffer in plan(read, len(read), NAMES, DEFAULT).buffers(read):
-                out.write(buffer)
-
-    def verified() -> None:
-        target.write_bytes(deidentify(source.read_bytes(), NAMES).data)
-
     ways: dict[str, Callable[[], object]] = {
         "copy": lambda: shutil.copyfile(source, target),
-        "walk": walk,
-        "verified": verified,
+        "walk": lambda: deidentify_file(source, target, NAMES, verified=False),
+        "verified": lambda: deidentify_file(source, target, NAMES),
     }
     return _best(ways, FILES // 8)
 
 
 def measure() -> list[Cost]:
-    """Measure both files."""
+    """Measure all files."""
+    made = {"CT slice": ct_slice(), "DX": chest(), "enhanced MR": enhanced_mr(), "US": ultrasound()}
     costs = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name, raw in (("CT slice", ct_slice()), ("enhanced MR", enhanced_mr())):
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name, raw in made.items():
             ways: dict[str, Callable[[], object]] = {
-                "walk": lambda raw=raw: plan(raw, len(raw), NAMES),
-                "verified": lambda raw=raw: deidentify(raw, NAMES),
-                "lazy": lambda raw=raw: _lazy(raw),
-                "every": lambda raw=raw: _every(raw),
-                "sha256": lambda raw=raw: hashlib.sha256(raw).digest(),
+                "walk": partial(plan, raw, len(raw), NAMES),
+                "verified": partial(deidentify, raw, NAMES),
+                "lazy": partial(_lazy, raw),
+                "every": partial(_every, raw),
+                "sha256": partial(hashlib.sha256, raw),
             }
-            memory, disk = _best(ways, 2), _on_disk(raw, Path(folder))
+            memory, disk = _best(ways, 6), _on_disk(raw, folder)
             costs.append(
                 Cost(name, *memory.values(), copy=disk["copy"], walk_to_file=disk["walk"],
-                     verified_to_file=disk["verified"])
+                     verified_to_file=disk["verified"], peers=_peers(raw, folder))
             )  # fmt: skip
     return costs
+
+
+def _peer_lines(costs: list[Cost]) -> str:
+    lines = []
+    for name in (*PEERS, "gdcmanon"):
+        cells = [
+            f"{c.peers[name]:.2f} | {c.peers[name] / c.walk:.1f}" if name in c.peers else "absent or fails | "
+            for c in costs
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def section(costs: list[Cost]) -> str:
@@ -168,7 +260,9 @@ def section(costs: list[Cost]) -> str:
         for c in costs
     )
     disk = "\n".join(
-        f"| {c.file} | {c.copy / c.walk_to_file:.2f} | {c.copy / c.verified_to_file:.2f} |" for c in costs
+        f"| {c.file} | {c.copy / c.walk_to_file:.2f} | {c.copy / c.verified_to_file:.2f} |"
+        for c in costs
+        if c.file != "US"
     )
     return f"""## De-identification against pydicom, a hash and a raw copy
 
@@ -178,6 +272,13 @@ writes nested bytes back unread; "every element" reads each one, nested ones inc
 | bytes to bytes | walk ms | verified ms | every element / walk | lazy / verified | every element / verified | SHA-256 / walk |
 |---|---|---|---|---|---|---|
 {memory}
+
+| peer | {" | ".join(f"{c.file}: ms | / walk" for c in costs)} |
+|---|{"---|" * (2 * len(costs))}
+{_peer_lines(costs)}
+
+The walk stops before the pixels' bytes, which are handed on as a range; peers read them and write them. `gdcmanon` runs file
+to file, empties two attributes, and its start is in its time. A US image's pixels are withheld, so there is no file to write.
 
 | file to file, share of a raw copy's speed | walk | verified |
 |---|---|---|

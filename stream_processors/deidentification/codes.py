@@ -51,8 +51,7 @@ PHOTOMETRIC: Final = frozenset(
 
 ALLOWED: Final = MappingProxyType(
     {
-        0x00080005: frozenset(python_encoding)
-        | {term.replace("ISO_IR", "ISO-IR") for term in python_encoding},  # a common slip; readers take it
+        0x00080005: frozenset(python_encoding),
         0x00080060: MODALITIES,
         0x00100040: frozenset({"M", "F", "O"}),
         0x00102203: frozenset({"ALTERED", "UNALTERED"}),

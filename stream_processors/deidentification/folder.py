@@ -10,8 +10,8 @@ from typing import Final
 
 from schemas.identifiers import Pseudonyms
 from stream_processors.deidentification.clean_pixels import policy_of
-from stream_processors.deidentification.engine import deidentify
-from stream_processors.deidentification.output import Deidentified
+from stream_processors.deidentification.files import deidentify_file
+from stream_processors.deidentification.output import Plan
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.sealed_file import seal
@@ -76,25 +76,30 @@ def run(folders: Folders, pseudonyms: Pseudonyms, profile: Profile, files: list[
     for path in files:
         name = path.relative_to(folders.source).as_posix()
         try:
-            yield _one(folders, path.read_bytes(), name, pseudonyms, profile)
+            yield _one(folders, path, name, pseudonyms, profile)
         except OSError as error:
             yield Outcome(name, "failed", type(error).__name__, {}, [])
 
 
-def _one(folders: Folders, raw: bytes, name: str, pseudonyms: Pseudonyms, profile: Profile) -> Outcome:
-    clean: Deidentified | None = None
+def _one(folders: Folders, path: Path, name: str, pseudonyms: Pseudonyms, profile: Profile) -> Outcome:
+    target = folders.output / name
+    made: Plan | None = None
     try:
-        clean = deidentify(raw, pseudonyms, profile, policy_of(profile))
-        reason = f"pixels-at-risk: {clean.pixels_at_risk}" if clean.pixels_at_risk else ""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = deidentify_file(path, target, pseudonyms, profile, policy_of(profile))
+        reason = f"pixels-at-risk: {made.pixels_at_risk}" if made.pixels_at_risk else ""
     except RefusedError as refused:
         reason = refused.reason
+    except OSError:
+        raise
     except Exception as error:  # noqa: BLE001 - the process boundary: a fault of ours must not become a leak
         reason = f"fault: {type(error).__name__}"
-    if clean is None or reason:
-        _write(folders.quarantine / (name + SEALED_SUFFIX), seal(raw, pseudonyms.key.secret, name))
+    if made is None or reason:
+        _write(
+            folders.quarantine / (name + SEALED_SUFFIX), seal(path.read_bytes(), pseudonyms.key.secret, name)
+        )
         return Outcome(name, "quarantined", reason, {}, [])
-    _write(folders.output / name, clean.data)
-    return Outcome(name, "written", "", clean.report.counts, clean.report.actions)
+    return Outcome(name, "written", "", made.report.counts, made.report.actions)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -119,7 +119,7 @@ def test_a_fault_of_the_engine_quarantines_and_says_no_more_than_its_kind(
     def fault(*args: object) -> None:
         raise KeyError("ZQFAMILY")
 
-    monkeypatch.setattr(folder, "deidentify", fault)
+    monkeypatch.setattr(folder, "deidentify_file", fault)
     assert run(given) == 0
     assert files(given / "out") == []
     assert "fault: KeyError" in (given / "report.json").read_text()

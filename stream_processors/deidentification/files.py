@@ -1,0 +1,107 @@
+"""De-identify one file into another: the header through memory, the pixels from file to file in the kernel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from schemas.identifiers import Pseudonyms
+from stream_processors.deidentification.engine import plan
+from stream_processors.deidentification.output import COPY, Plan, Range
+from stream_processors.deidentification.pixels_at_risk import PixelPolicy, withhold
+from stream_processors.deidentification.profile import DEFAULT, Profile
+from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
+from stream_processors.deidentification.streaming import followed, verify_header
+
+FIRST_BYTES: Final = 64 * 1024
+"""bytes read first; reading a file again is cheap, and most headers are shorter."""
+COPY_BYTES: Final = 1 << 30
+"""bytes asked of the kernel at once."""
+
+
+def deidentify_file(
+    source: Path,
+    target: Path,
+    pseudonyms: Pseudonyms,
+    profile: Profile = DEFAULT,
+    policy: PixelPolicy = withhold,
+    *,
+    verified: bool = True,
+) -> Plan:
+    """Write the clean form of a file, whole or not at all; a file whose pixels are at risk is not written.
+
+    Parameters
+    ----------
+    verified
+        Whether the output is read again before it is put in place. Only a measurement has a reason to leave that out.
+
+    Raises
+    ------
+    RefusedError
+        With one of `REASONS`; there is no target.
+    OSError
+        When a file cannot be read or written.
+    """
+    part = target.with_name(target.name + ".part")
+    with source.open("rb", buffering=0) as read:
+        descriptor = read.fileno()
+        made, head = _planned(descriptor, os.fstat(descriptor).st_size, pseudonyms, profile, policy)
+        if made.pixels_at_risk:
+            return made
+        if verified:
+            verify_header(made, profile)
+        try:
+            with part.open("wb", buffering=0) as out:
+                _write(made, descriptor, out.fileno(), head)
+            part.replace(target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    return made
+
+
+def _planned(
+    descriptor: int, size: int, pseudonyms: Pseudonyms, profile: Profile, policy: PixelPolicy
+) -> tuple[Plan, bytes]:
+    wanted = FIRST_BYTES
+    while True:
+        head = os.pread(descriptor, wanted, 0)
+        try:
+            return plan(head, size, pseudonyms, profile, policy), head
+        except MoreNeededError as needed:
+            if len(head) < min(wanted, size):
+                raise RefusedError("truncated") from None
+            wanted = max(needed.size, 8 * wanted)
+
+
+def _write(made: Plan, source: int, out: int, head: bytes) -> None:
+    if made.inflated is None and all(_is_plain(piece) for piece in made.pieces):
+        for piece in made.pieces:
+            if isinstance(piece, bytes):
+                _all(out, piece)
+            else:
+                _copied(source, out, piece)
+        return
+    for chunk in followed(made, lambda at, length: os.pread(source, length, at), head):
+        _all(out, chunk)
+
+
+def _is_plain(piece: bytes | Range) -> bool:
+    return isinstance(piece, bytes) or piece.how == COPY
+
+
+def _all(out: int, data: bytes | memoryview) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(out, left) :]
+
+
+def _copied(source: int, out: int, piece: Range) -> None:
+    """Let the kernel copy; what it cannot is an error of the file system, and the file is not written."""
+    at = piece.start
+    while at < piece.stop:
+        passed = os.sendfile(out, source, at, min(COPY_BYTES, piece.stop - at))
+        if not passed:
+            raise RefusedError("truncated")
+        at += passed
