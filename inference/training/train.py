@@ -90,11 +90,11 @@ def train(
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(SEED)
+    network: Network | Transferred = loaded(recipe, backbone) if backbone else Network(recipe)
     data = prepare(recipe, cache)
     masks, truth = torch.from_numpy(data.masks), torch.from_numpy(data.truth)
     positive = masks.mean(dim=(0, 2, 3)).clamp_min(1e-6)
     weight = ((1 - positive) / positive).sqrt()[:, None, None]
-    network: Network | Transferred = loaded(recipe, backbone) if backbone else Network(recipe)
     network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=DECAY)
     batches = len(truth) // BATCH

@@ -58,7 +58,7 @@ def passed(world: World, present: frozenset[str]) -> dict[type[Event], Event]:
     file = to_dicom(generate(SEED, findings=present), identity)
     world.raw.files = {("raw", f"{SITE}/a"): file}
     world.answer = answer
-    found: list[Event] = [received("e1", received_instance("a"))]
+    found: list[Event] = [received("e1", received_instance("a", size=len(file)))]
     for name, step in CHAIN:
         (cause,) = found[-1:]
         outputs = events(world.run(name, step, cause))

@@ -76,7 +76,9 @@ def test_a_head_ct_goes_from_files_to_one_finding_per_label(world: World, presen
     names = [f"{number:02d}" for number in range(SLICES)]
     world.raw.files = {("raw", f"{SITE}/{name}"): data for name, data in zip(names, made, strict=True)}
     world.answer = answer
-    chunk = received("e1", *(received_instance(name) for name in names))
+    chunk = received(
+        "e1", *(received_instance(n, size=len(data)) for n, data in zip(names, made, strict=True))
+    )
     (clean,) = events(world.run("deidentify", deidentify.STEP, chunk))
     outputs = world.run("assemble_study", assemble_study.STEP, clean)
     world.clock.advance(WINDOW_S)
