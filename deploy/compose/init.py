@@ -1,7 +1,7 @@
 """Before anything else starts: is there memory enough, are the volumes ours, and are there keys?
 
-`python -m deploy.compose.init KEYS S3_KEYS MODELS`, three folders. Doing it again changes nothing. Whatever is wrong is one line,
-and the exit code 1, on which no other container starts.
+`python -m deploy.compose.init KEYS S3_KEYS MODELS TARGET`: three folders, and what the models are rendered for. Doing it again
+changes nothing. Whatever is wrong is one line, and the exit code 1, on which no other container starts.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from typing import cast, get_args
 
 from inference.catalogue import all_models
-from inference.repository import render
+from inference.repository import Target, render
 from runtime.settings import ENCODED
 
 FORMAT = "1"
@@ -29,6 +30,7 @@ ENGINE_SECRETS = ("s3-access-key", "s3-secret-key")
 CASSANDRA_ROLE = "cassandra"
 """The role, and its password, that Cassandra makes at its first start; nothing outside the composition's network reaches it."""
 KEY_BYTES = 32
+TARGETS = get_args(Target)
 MEMORY = Path("/proc/meminfo")
 
 
@@ -85,18 +87,21 @@ def _write(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-def main(keys: Path, s3_keys: Path, models: Path) -> int:
+def main(keys: Path, s3_keys: Path, models: Path, target: Target) -> int:
     """Check, make what is missing, and return the exit code."""
     try:
+        if target not in TARGETS:
+            raise RefusedError(f"RADSTREAM_TRITON_TARGET is none of {', '.join(TARGETS)}")
         enough_memory(MEMORY.read_text("utf-8"))
         same_format(keys)
     except RefusedError as error:
         sys.stderr.write(f"radstream: {error}\n")
         return 1
     make_keys(keys, s3_keys)
-    render([model.SPEC for model in all_models().values()], models)
+    render([model.SPEC for model in all_models().values()], models, target=target)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:4])))
+    keys_folder, s3_folder, models_folder, wanted = sys.argv[1:]
+    sys.exit(main(Path(keys_folder), Path(s3_folder), Path(models_folder), cast(Target, wanted)))

@@ -211,6 +211,7 @@ def test_a_volume_of_another_format_stops_the_start_with_one_line(composition):
         done = docker(
             *("run", "--rm", "--volume", mount, "radstream:0.1.0", "deploy.compose.init", *arguments),
             "/var/lib/radstream/models",
+            "cpu",
             check=False,
         )
     finally:
