@@ -158,21 +158,26 @@ def outcome(
             [partial(scale_and_freeze, running, SCALED), *engine_kills(running)] if real else []
         )
 
-        def hurt() -> None:
+        hurt = threading.Event()
+        feeding = threading.Thread(
+            target=partial(
+                feed,
+                department,
+                lambda number: mixed(number, SITES),
+                least=STUDIES,
+                pause_s=PAUSE_S,
+                more=lambda: not hurt.is_set(),
+            )
+        )
+        began = time.monotonic()
+        for thread in (reader, feeding):
+            thread.start()
+        try:  # in this thread: an engine that is brought back dies with the thread that started it
             killer.carry_out(targets(request.param), model_server, AT_ONCE)
             killer.one_by_one(later)
-
-        killing = threading.Thread(target=hurt)
-        began = time.monotonic()
-        for thread in (reader, killing):
-            thread.start()
-        feed(
-            department,
-            lambda number: mixed(number, SITES),
-            least=STUDIES,
-            pause_s=PAUSE_S,
-            more=killing.is_alive,
-        )
+        finally:
+            hurt.set()
+            feeding.join()
         department.finish()
         seconds = time.monotonic() - began
         come_to_rest(running)
