@@ -29,6 +29,10 @@ KILL_S = 240.0
 """seconds until a kill must have hit: the input that leads there may be rare."""
 LONGEST_DELAY_S = 2.0
 """seconds that a random kill waits at the most before it looks for work in flight."""
+LOOKS_S = 20.0
+"""seconds after which a process that is never seen at work is held still until work comes: some have done theirs in milliseconds."""
+COMES_S = 3.0
+"""seconds that it is held: half the session after which a group gives it up."""
 LOOK_S = 0.02
 """seconds between two looks for work in flight: less than the shortest piece of work takes."""
 STUB = b"triton_python_backend_stub"
@@ -162,14 +166,15 @@ class Killer:
 
     def _kill_at_random(self, target: Target) -> Kill:
         system, name = self._system, target.component
-        deadline = time.monotonic() + KILL_S
+        began = time.monotonic()
         time.sleep(self._random.uniform(0, LONGEST_DELAY_S))
-        while time.monotonic() < deadline:
-            if not self._seems_busy(target):
+        while time.monotonic() < began + KILL_S:
+            quick = time.monotonic() > began + LOOKS_S
+            if not quick and not self._seems_busy(target):
                 continue
             before, pid, broken = system.starts(name), self._living(name), self._ledger.breaks()
             with frozen(pid) as held:
-                in_flight = self._work(target) if held else 0
+                in_flight = self._work_comes(target, COMES_S if quick else 0.0) if held else 0
                 if in_flight:
                     os.kill(pid, signal.SIGKILL)
             if in_flight:
@@ -192,6 +197,13 @@ class Killer:
             return self._work(target) > 0
         time.sleep(LOOK_S / 10)
         return bool(self._ledger.waiting())
+
+    def _work_comes(self, target: Target, seconds: float) -> int:
+        """Work of a process that stands still, which may take so long to come."""
+        deadline = time.monotonic() + seconds
+        while not (found := self._work(target)) and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+        return found
 
     def _work(self, target: Target) -> int:
         """Unacknowledged records and deadlines of a consumer; requests without an answer at a gateway."""
