@@ -30,7 +30,7 @@ KILL_S = 240.0
 LONGEST_DELAY_S = 2.0
 """seconds that a random kill waits at the most before it looks for work in flight."""
 LOOKS_S = 20.0
-"""seconds after which a process that is never seen at work is held still until work comes: some have done theirs in milliseconds."""
+"""seconds of looking in vain after which a process is held still until work comes: some have done theirs in milliseconds."""
 COMES_S = 3.0
 """seconds that it is held: half the session after which a group gives it up."""
 LOOK_S = 0.02
