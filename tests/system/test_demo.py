@@ -118,7 +118,9 @@ def test_two_demonstrations_at_once_each_show_everything_and_leave_nothing_runni
         assert f"{told['synthetic_studies']} generated" in text
         assert "Token" not in text
     settings = sorted((tmp_path / "home").glob("demo-*/settings.toml"))
-    ports = [set(re.findall(r"^port = ([1-9]\d*)$", file.read_text("utf-8"), re.MULTILINE)) for file in settings]
+    ports = [
+        set(re.findall(r"^port = ([1-9]\d*)$", file.read_text("utf-8"), re.MULTILINE)) for file in settings
+    ]
     assert len(settings) == 2
     assert all(len(each) == 2 for each in ports)
     assert ports[0].isdisjoint(ports[1])
