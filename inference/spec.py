@@ -125,6 +125,8 @@ class ModelSpec:
     """What one result is about; labels are calibrated for it. A series is read when its study is complete."""
     pooling: tuple[float, ...] = ()
     """Per label the sharpness s of the map's soft maximum: logit = log(mean(exp(s * map))) / s. Empty where it is not one."""
+    fewest: int = 1
+    """Images of a study without which it does not answer: a model for a series has learnt nothing of a lone slice."""
     multi_frame: bool = False
     """Whether files with several frames are read (their middle frame)."""
 

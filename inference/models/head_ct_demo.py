@@ -56,6 +56,7 @@ def spec(file: Path) -> ModelSpec:
         golden_logits=tuple(told["golden"]["logits"]),
         reading=Reading("hounsfield", template=""),
         unit="series",
+        fewest=5,
         pooling=tuple(told["pooling"]),
     )
 

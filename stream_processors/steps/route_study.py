@@ -61,10 +61,11 @@ async def run(state: StudyState, context: StepContext) -> AsyncIterator[Output]:
             yield _requested(state, request, context)
         return
     instances, before = await context.io(_instances, context, envelope.site, envelope.study, state.revision)
-    fresh = tuple(each for each, added in instances if added > before)
-    for request in route(fresh, [model for model in _available() if model.unit == "series"]):
-        yield _requested(state, request, context)
     whole = tuple(each for each, _ in instances)
+    fresh = tuple(each for each, added in instances if added > before)
+    earlier = tuple(each for each, added in instances if added <= before)
+    for request in _of_series(whole, fresh, earlier):
+        yield _requested(state, request, context)
     reason = skip(whole, state.quarantined_count, _available())
     if reason is not None:
         yield InferenceSkipped(
@@ -79,6 +80,15 @@ async def run(state: StudyState, context: StepContext) -> AsyncIterator[Output]:
             instance_count=state.instance_count,
             synthetic=bool(whole) and all(each.synthetic for each in whole),
         )
+
+
+def _of_series(
+    whole: Sequence[StudyInstance], fresh: Sequence[StudyInstance], earlier: Sequence[StudyInstance]
+) -> tuple[Request, ...]:
+    """Late slices for a model that has read the earlier ones; everything for one that had too few until now."""
+    able = enough(whole, [model for model in _available() if model.unit == "series"])
+    knows = enough(earlier, able)
+    return (*route(fresh, knows), *route(whole, [model for model in able if model not in knows]))
 
 
 def _requested(state: StudyState, request: Request, context: StepContext) -> To:
@@ -129,6 +139,15 @@ def route(instances: Sequence[StudyInstance], available: Sequence[ModelSpec]) ->
     return tuple(Request(model, readable) for model, readable in chosen if readable)
 
 
+def enough(instances: Sequence[StudyInstance], available: Sequence[ModelSpec]) -> tuple[ModelSpec, ...]:
+    """Return the models for which a whole study has images enough."""
+    return tuple(
+        model
+        for model in available
+        if sum(refusal(each, model) is None for each in instances) >= model.fewest
+    )
+
+
 def skip(
     instances: Sequence[StudyInstance], quarantined: int, available: Sequence[ModelSpec]
 ) -> Reason | None:
@@ -140,8 +159,10 @@ def skip(
     if not instances:
         images = "1 image was" if quarantined == 1 else f"{quarantined} images were"
         return Reason("not-de-identified", f"not de-identified: {images} refused")
-    if route(instances, available):
+    if route(instances, enough(instances, available)):
         return None
+    if route(instances, available):
+        return Reason("too-few-images", "too few images of a series")
     counted = Counter(unread(each, available) for each in instances)
     most = max(counted.values())
     return min(reason for reason, count in counted.items() if count == most)

@@ -16,7 +16,7 @@ from inference.models import head_ct_demo
 from inference.training import files
 from inference.training.head import ANY
 from inference.training.phantoms import SyntheticIdentity
-from schemas.events import Findings, InferenceCompleted, InferenceRequested, StudyState
+from schemas.events import Findings, InferenceCompleted, InferenceRequested, InferenceSkipped, StudyState
 from stream_processors.steps import assemble_study, deidentify, infer, publish_findings, route_study
 from tests.support.context import World, deadlines, events
 from tests.support.events import SITE, deidentified, image, received, received_instance
@@ -53,21 +53,35 @@ def requests(world: World, state: StudyState) -> list[InferenceRequested]:
 
 
 def test_a_series_waits_for_the_quiet_window_and_is_asked_for_whole(world: World) -> None:
-    provisional, complete = states(world, "e1", "a", "b", "c")
+    provisional, complete = states(world, "e1", *"abcde")
     assert (provisional.status, complete.status) == ("provisional", "complete")
     assert requests(world, provisional) == []
     (request,) = requests(world, complete)
     assert (request.model, request.revision) == (head_ct_demo.SPEC.name, 1)
-    assert [each.instance for each in request.instances] == ["in-a", "in-b", "in-c"]
+    assert [each.instance for each in request.instances] == [f"in-{name}" for name in "abcde"]
 
 
 def test_late_slices_alone_are_read_when_the_study_is_complete_again(world: World) -> None:
-    states(world, "e1", "a", "b")
-    revised, complete = states(world, "e2", "c")
+    states(world, "e1", *"abcde")
+    revised, complete = states(world, "e2", "f")
     assert (revised.status, complete.status, complete.revision) == ("revised", "complete", 2)
     assert requests(world, revised) == []
     (request,) = requests(world, complete)
-    assert [each.instance for each in request.instances] == ["in-c"]
+    assert [each.instance for each in request.instances] == ["in-f"]
+
+
+def test_a_lone_slice_is_not_read_and_said_to_be_too_little(world: World) -> None:
+    *_, complete = states(world, "e1", "a")
+    (said,) = events(world.run("route_study", route_study.STEP, complete))
+    assert isinstance(said, InferenceSkipped)
+    assert (said.reason_code, said.reason) == ("too-few-images", "too few images of a series")
+
+
+def test_a_series_that_becomes_long_enough_is_read_whole(world: World) -> None:
+    states(world, "e1", *"abc")
+    *_, complete = states(world, "e2", *"de")
+    (request,) = requests(world, complete)
+    assert [each.instance for each in request.instances] == [f"in-{name}" for name in "abcde"]
 
 
 @pytest.mark.parametrize("present", [frozenset({"intraparenchymal"}), frozenset()], ids=["bleeding", "clear"])
