@@ -19,6 +19,7 @@ from cli.demo_studies import Sent, studies
 from cli.outcome import StudyOutcome
 from cli.receiver import read_deliveries
 from cli.runs import Run
+from inference.server import free_ports
 from runtime.connections import Connections, connect
 from runtime.settings import Settings
 from schemas.summary import DemoSummary
@@ -157,7 +158,7 @@ def demonstrate(
     environment, why_not = launch.triton_environment()
     if environment is None:
         say(f"No Triton server here ({why_not}); the model runs by ONNX Runtime in-process.")
-    port, triton_http = runs.free_ports(2)
+    port, triton_http = free_ports(2)
     name = datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S-%f")[:-3]
     run, settings = runs.create(
         name,

@@ -27,10 +27,10 @@ from cli.trace import trace as hops_of_study
 from deploy.local.resolve import NotResolvedError, resolve
 from deploy.local.servers import NAMES
 from deploy.local.tools import MissingToolError
-from runtime import logs
+from inference.server import free_ports
+from runtime import prepare
 from runtime.connections import Connections, connect
 from runtime.errors import StopError
-from runtime.prepare import prepare
 from runtime.settings import load_settings
 from schemas.summary import shortfalls
 
@@ -128,7 +128,7 @@ def up(
         _say(f"No Triton server here ({why_not}); models run by ONNX Runtime in-process.")
     sites = dict.fromkeys(site or ["main"], webhook)
     run, settings = runs.create(name, sites, triton=environment is not None, profile=profile)
-    plan = Plan(str(environment or ""), runs.free_ports(1)[0], servers=profile == "cluster", workers=wanted)
+    plan = Plan(str(environment or ""), free_ports(1)[0], servers=profile == "cluster", workers=wanted)
     try:
         launch.start(run, settings, plan)
         launch.wait_ready(run, settings)
@@ -143,13 +143,8 @@ def up(
 @app.command(name="prepare")
 def prepare_engines() -> None:
     """Create the topics, tables, buckets and schemas that do not exist yet, for the settings in RADSTREAM_SETTINGS."""
-    logs.configure("prepare")
     try:
-        connections = connect(load_settings(), "prepare")
-        try:
-            prepare(connections, consumers())
-        finally:
-            connections.close()
+        prepare.main(consumers())
     except StopError as error:
         raise _fail(str(error)) from error
 

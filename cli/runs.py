@@ -14,7 +14,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Literal
 from cli.components import SERVERS_FOLDER
 from deploy.local.place import new
 from deploy.local.settings import cluster_settings
+from inference.server import free_ports
 from runtime.connections import Connections
 from runtime.credentials import new_token
 from runtime.settings import (
@@ -131,15 +131,6 @@ def all_runs() -> list[Run]:
 def running() -> list[Run]:
     """Runs whose supervisor lives."""
     return [run for run in all_runs() if run.supervisor_pid() is not None]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; all are held until the last is found, so they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(opened.getsockname()[1]) for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
 
 
 def _secret(run: Run, name: str) -> SecretReference:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.runs import free_ports
-
 ROOT = Path(__file__).parents[2]
 UP_S = 900
 """Seconds until everything must be well, on a machine that does much else besides."""
@@ -121,9 +119,3 @@ def leftovers(project: str) -> Sequence[str]:
         docker("volume", "ls", "--quiet", "--filter", mine).stdout,
     ]
     return " ".join(found).split()
-
-
-def ports() -> tuple[int, int]:
-    """Two free ports."""
-    first, second = free_ports(2)
-    return first, second

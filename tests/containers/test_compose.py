@@ -17,11 +17,11 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom import Dataset, dcmread
 from requests import Session
 
+from inference.server import free_ports
 from tests.containers.composition import (
     Composition,
     docker,
     leftovers,
-    ports,
     settings_with_webhook,
     wait_for,
 )
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.timeout(2400)
 
 @pytest.fixture(scope="module")
 def composition(tmp_path_factory) -> Iterator[Composition]:
-    stow, portal = ports()
+    stow, portal = free_ports(2)
     folder = tmp_path_factory.mktemp("compose")
     folder.chmod(0o755)
     started = Composition(

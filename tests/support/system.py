@@ -23,6 +23,7 @@ from cli import launch, runs
 from cli.components import Plan
 from cli.receiver import read_deliveries
 from cli.runs import Run
+from inference.server import free_ports
 from runtime.connections import Connections, connect
 from runtime.faults import Point
 from runtime.ports import Record
@@ -274,7 +275,7 @@ def system(
     """
     environment = launch.triton_environment()[0] if triton is not False else None
     assert environment is not None or not triton, "there is no Triton server here"
-    port, triton_http = runs.free_ports(2)
+    port, triton_http = free_ports(2)
     with _home(folder):
         run, settings = runs.create(
             "run",

@@ -11,6 +11,7 @@ import pytest
 
 from cli import runs
 from cli.runs import Run
+from inference.server import free_ports
 from runtime.connections import connect
 from runtime.credentials import Credential, Credentials
 from runtime.errors import DeadLetterError
@@ -85,7 +86,7 @@ def test_the_settings_written_are_the_settings_read(monkeypatch: pytest.MonkeyPa
 
 
 def test_free_ports_differ() -> None:
-    assert len(set(runs.free_ports(20))) == 20
+    assert len(set(free_ports(20))) == 20
 
 
 @pytest.mark.parametrize(
