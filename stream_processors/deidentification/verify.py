@@ -77,6 +77,7 @@ def verify(data: bytes, profile: Profile, expected: Expected, size: int | None =
     _require(reading.end == (len(data) if size is None else size) and len(reading.elements) > len(MARKS))
     _require(Counter(each.tag for each in reading.meta) <= Counter(META_TAGS))
     _require(not expected.pixels_withheld or reading.pixels_at < 0)
+    _require_names(reading)
     _require_marks(reading, profile, expected.codes)
     held = _require_each(reading, profile, expected)
     end = reading.pixels_at if reading.pixels_at >= 0 else len(data)
@@ -86,6 +87,14 @@ def verify(data: bytes, profile: Profile, expected: Expected, size: int | None =
 def _require(condition: bool) -> None:
     if not condition:
         raise RefusedError("verification-failed")
+
+
+def _require_names(reading: Reading) -> None:
+    """Ask for one class and one instance, the same in file meta and data set: a damaged VR may have emptied them."""
+    meta = {each.tag: each.value.rstrip(b" \0") for each in reading.meta}
+    top = {each.tag: each.value.rstrip(b" \0") for each in reading.elements if not each.around}
+    for frame, inside in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
+        _require(bool(meta.get(frame)) and meta.get(frame) == top.get(inside))
 
 
 def _require_marks(reading: Reading, profile: Profile, done: tuple[str, ...]) -> None:
