@@ -29,6 +29,8 @@ MODULES = (
 """What an input can reach: the walk, the stream and the verifier."""
 PATIENCE = 10.0
 """seconds of processor time for one input of some kilobytes: a hundred times what it takes."""
+SAYS_EVERY = 20.0
+"""seconds of processor time between two tallies on disk."""
 LONGEST = 65_536
 """bytes of an input."""
 
@@ -40,6 +42,7 @@ class Tally:
         self.findings = findings
         self.ended: Counter[str] = Counter()
         self.found = 0
+        self.said_at = 0.0
 
     def run(self, raw: bytes) -> None:
         """Take one input through all ways."""
@@ -86,8 +89,11 @@ def fuzz(seconds: float, seed: int, folders: list[Path], corpus: Path, tally: Ta
 
     def one(raw: bytes) -> None:
         tally.run(raw)
+        if time.process_time() > tally.said_at + SAYS_EVERY:
+            tally.said_at = time.process_time()
+            counted = {"seconds": tally.said_at, "found": tally.found, "ended": tally.ended}
+            (corpus.parent / f"{corpus.name}-{seed}.json").write_text(json.dumps(counted), "utf-8")
         if time.process_time() > seconds:
-            (corpus.parent / f"{corpus.name}-{seed}.json").write_text(json.dumps(tally.ended), "utf-8")
             sys.stdout.write(tally.said())
             sys.stdout.flush()
             os._exit(1 if tally.found else 0)
