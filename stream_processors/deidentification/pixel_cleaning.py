@@ -58,6 +58,7 @@ class Cleaned:
     vr: str
     attributes: Attributes
     found: Found
+    frames: int
 
 
 def clean(task: Task, detector: Detector) -> Cleaned:
@@ -75,7 +76,7 @@ def clean(task: Task, detector: Detector) -> Cleaned:
     found, fill = blank_all(values, shown, dataset, task.device, detector)
     value, written = coded(values, shown)
     verify_pixels((source, form), (value, written), found.boxes, fill)
-    return Cleaned(value, written.syntax, written.vr, _attributes(dataset, form, written), found)
+    return Cleaned(value, written.syntax, written.vr, _attributes(dataset, form, written), found, form.frames)
 
 
 def _header(task: Task) -> Dataset:

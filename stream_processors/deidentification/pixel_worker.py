@@ -42,7 +42,7 @@ def _described(done: Cleaned) -> dict[str, object]:
         for tag, given in done.attributes.items()
     }
     return {
-        "syntax": done.syntax, "vr": done.vr, "attributes": attributes, "found": asdict(done.found),
+        "syntax": done.syntax, "vr": done.vr, "attributes": attributes, "found": asdict(done.found), "frames": done.frames,
     }  # fmt: skip
 
 

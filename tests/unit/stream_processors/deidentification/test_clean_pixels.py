@@ -155,6 +155,40 @@ def test_the_output_is_our_own_and_not_cleaned_again() -> None:
     assert cleaned(first).data == first
 
 
+@pytest.mark.parametrize("kind", [Kind(), Kind(syntax=RLE, frames=2)], ids=str)
+def test_other_pixels_under_a_sealed_header_are_cleaned_like_any_others(kind: Kind) -> None:
+    first = cleaned(file_of(kind))
+    sealed = pydicom.dcmread(BytesIO(first.data))
+    header = first.data[: first.data.index(sealed.PixelData)]
+    forged = (
+        header
+        + image(kind).PixelData
+        + (b"" if kind.syntax == EXPLICIT else bytes.fromhex("feffdde000000000"))
+    )
+    again = cleaned(forged)
+    assert not again.report.own_output
+    pixels = pixel_array(pydicom.dcmread(BytesIO(again.data)), raw=True).reshape(-1, ROWS, COLUMNS)
+    assert [len(np.unique(frame[~outside_text()])) for frame in pixels] == [1] * kind.frames
+
+
+def test_of_a_header_that_says_that_its_pixels_were_cleaned_the_pixels_are_asked_for() -> None:
+    data = cleaned(file_of(Kind())).data
+    with pytest.raises(MoreNeededError) as needed:
+        plan(data[:-100], len(data), NAMES)
+    assert needed.value.size == len(data)
+
+
+def test_the_report_counts_boxes_frames_and_icons() -> None:
+    source = regions(image(Kind(frames=3)), Box(0, 0, COLUMNS, 60))
+    source.IconImageSequence = [pydicom.Dataset()]
+    done = cleaned(to_bytes(source))
+    assert done.report.pixels == {"device": 0, "outside": 1, "text": 1, "frames": 3, "icons": 1}
+    assert (
+        deidentify(to_bytes(dx_chest("a", Options())), NAMES, policy=clean_pixels.clean_pixels).report.pixels
+        is None
+    )
+
+
 def test_what_lies_outside_an_ultrasounds_regions_goes() -> None:
     source = regions(image(Kind()), Box(20, 30, 60, 50), Box(50, 40, 90, 64))
     pixels = pixel_array(pydicom.dcmread(BytesIO(cleaned(to_bytes(source)).data)))
