@@ -26,7 +26,7 @@ from stream_processors.deidentification.frames import EXPLICIT, Form
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.text_detection import TextDetector
 
-ROWS, COLUMNS = 600, 800
+ROWS, COLUMNS = 320, 512
 LINES = 5
 """Lines of text in a picture."""
 SIZES = (8, 10, 12, 16, 24, 40)
@@ -130,9 +130,9 @@ def chest(rng: np.random.Generator) -> Field:
 
 def sector(rng: np.random.Generator) -> Field:
     """A generated ultrasound sector in the middle of black."""
-    frame = ultrasound.generate(int(rng.integers(1 << 30)), 512).frames[0].astype(np.float32).mean(axis=2)
+    frame = ultrasound.generate(int(rng.integers(1 << 30)), 300).frames[0].astype(np.float32).mean(axis=2)
     made = np.zeros((ROWS, COLUMNS), np.float32)
-    made[60:572, 144:656] = frame
+    made[10:310, 106:406] = frame
     return made
 
 
@@ -163,7 +163,7 @@ def drawn(rng: np.random.Generator, background: Field) -> tuple[Gray, tuple[Line
         length = draw.textlength(text, font=font(face, size))
         at = (
             rng.uniform(2, max(COLUMNS - length - 2, 3)),
-            number * ROWS / LINES + rng.uniform(2, ROWS / LINES - 56),
+            number * ROWS / LINES + rng.uniform(1, ROWS / LINES - 50),
         )
         draw.text((int(at[0]), int(at[1])), text, fill=255, font=font(face, size))
         alpha = np.asarray(picture, np.float32) / 255

@@ -27,7 +27,7 @@ WORKERS: Final = Workers()
 IMAGE_TYPE: Final = 0x00080008
 
 MAX_FILE: Final = 1 << 29
-"""bytes of a file that is cleaned: all of it is held in memory. Compressed pixels that are larger decode to more than is decoded."""
+"""bytes of a file that is cleaned: all of it is held in memory. Larger pixels would be more than is ever decoded."""
 
 
 def policy_of(profile: Profile) -> PixelPolicy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 
 from pydicom.dataset import Dataset
@@ -59,6 +59,16 @@ class Cleaned:
     attributes: Attributes
     found: Found
     frames: int
+
+    def told(self) -> dict[str, object]:
+        """Describe it as JSON takes it, all but the value."""
+        attributes = {
+            tag: None if given is None else [given[0], given[1].decode("latin-1")]
+            for tag, given in self.attributes.items()
+        }
+        return {
+            "syntax": self.syntax, "vr": self.vr, "attributes": attributes, "found": asdict(self.found), "frames": self.frames,
+        }  # fmt: skip
 
 
 def clean(task: Task, detector: Detector) -> Cleaned:

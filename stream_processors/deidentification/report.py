@@ -10,7 +10,6 @@ from typing import Final, cast
 from stream_processors.deidentification.dictionary import keyword_of
 from stream_processors.deidentification.walker import RUN, Edit, Path
 
-
 ICON: Final = 0x00880200
 """Icon Image Sequence: a small picture of the image, text and all."""
 

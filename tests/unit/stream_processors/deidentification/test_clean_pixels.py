@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from io import BytesIO
 
 import numpy as np
@@ -24,10 +23,7 @@ from stream_processors.deidentification import (
     deidentify,
     plan,
 )
-from stream_processors.deidentification import pixel_worker as worker
 from stream_processors.deidentification.pictures import Picture
-from stream_processors.deidentification.pixel_cleaning import Task, clean
-from stream_processors.deidentification.pixel_process import Answer
 from stream_processors.deidentification.pixels_at_risk import withhold
 from stream_processors.deidentification.regions import Box
 from tests.support.burned_in import (
@@ -41,6 +37,8 @@ from tests.support.burned_in import (
     RLE,
     ROWS,
     TEXT,
+    Eye,
+    Here,
     Kind,
     file_of,
     glyphs,
@@ -74,32 +72,6 @@ KINDS = [
     Kind(syntax=JPEG_2000, bits=16, stored=16),
     Kind(syntax=JPEG_2000, photometric="RGB", frames=2),
 ]
-
-
-class Eye:
-    """Sees the text as long as it is there."""
-
-    def __init__(self, *boxes: Box) -> None:
-        self.boxes = boxes or (TEXT,)
-
-    def find(self, picture: Picture, *, close: bool) -> list[Box]:
-        assert picture.shape == (ROWS, COLUMNS, 3)
-        return [
-            box
-            for box in self.boxes
-            if np.ptp(picture[box.top : box.bottom, box.left : box.right].astype(int))
-        ]
-
-
-class Here:
-    """Does a worker's work in this process."""
-
-    def __init__(self, eye: Eye) -> None:
-        self.eye = eye
-
-    def do(self, task: Task) -> Answer:
-        done = clean(task, self.eye)
-        return Answer(json.loads(json.dumps(worker._described(done))), done.value)
 
 
 @pytest.fixture(autouse=True)
