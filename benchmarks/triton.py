@@ -87,9 +87,18 @@ def raw(spec: ModelSpec, copies: int) -> Run:
 
 def _raw(spec: ModelSpec, copies: int, batch: int) -> Run:
     side = spec.inputs[0].dims[-1]
-    command = [sys.executable, "-m", "benchmarks.raw_model", str(spec.file), str(side), str(batch), str(SECONDS)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.raw_model",
+        str(spec.file),
+        str(side),
+        str(batch),
+        str(SECONDS),
+    ]
     workers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(copies)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(copies)
     ]
     for worker in workers:
         _line(worker)
