@@ -6,7 +6,6 @@ python -m benchmarks.burned_in_text [PICTURES]
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,7 +38,14 @@ READABLE = 5.0
 """Signal to noise of a letter from which a line counts as one that a person reads (Rose's model of seeing)."""
 NEAR = 6
 """pixels around a letter that belong to the text when it is asked how much else was blanked."""
-FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf", "")
+FONTS = (
+    "DejaVuSans.ttf",
+    "DejaVuSans-Bold.ttf",
+    "DejaVuSansMono.ttf",
+    "DejaVuSerif.ttf",
+    "STIXGeneral.ttf",
+    "",
+)
 """Typefaces that come with matplotlib, and the fixed one of 6 by 11 pixels that comes with Pillow."""
 WORDS = (
     "DOE^JANE", "Smith, John A.", "ID 4711-0815", "12/03/1956", "1956-03-12", "St. Mary Hospital", "DOB 06.16.1976", "F 068Y",
@@ -189,7 +195,12 @@ def _line(plain: Field, shown: Gray, size: int, contrast: int, alpha: Field) -> 
     letters = max((columns.max() - columns.min()) / (0.55 * size), 1)
     strokes = ink.sum() / letters / (stroke * stroke * math.pi)
     differs = np.abs(shown - blurred(plain, size / 2))
-    return Line(size, contrast, float(differs[ink].mean()) * math.sqrt(strokes) / max(averaged, 1.0), ink & (differs > contrast / 3))
+    return Line(
+        size,
+        contrast,
+        float(differs[ink].mean()) * math.sqrt(strokes) / max(averaged, 1.0),
+        ink & (differs > contrast / 3),
+    )
 
 
 FORM = Form(EXPLICIT, ROWS, COLUMNS, 1, 1, "MONOCHROME2", 0, 8, 8, 7, signed=False, vr="OB")
@@ -211,9 +222,17 @@ def looked_at(background: str, shown: Gray, lines: tuple[Line, ...], detector: T
     text = np.zeros_like(covered)
     for line in lines:
         rows, columns = np.nonzero(line.ink)
-        text[max(rows.min() - NEAR, 0) : rows.max() + NEAR, max(columns.min() - NEAR, 0) : columns.max() + NEAR] = True
+        text[
+            max(rows.min() - NEAR, 0) : rows.max() + NEAR, max(columns.min() - NEAR, 0) : columns.max() + NEAR
+        ] = True
     outcomes = tuple(
-        Outcome(background, line.size, line.contrast, line.signal, 1.0 if refused else float(covered[line.ink].mean()))
+        Outcome(
+            background,
+            line.size,
+            line.contrast,
+            line.signal,
+            1.0 if refused else float(covered[line.ink].mean()),
+        )
         for line in lines
     )
     return Looked(background, outcomes, float((covered & ~text).mean()), seconds, refused)

@@ -19,7 +19,9 @@ from inference.header import TAGS, Header, read_header
 from inference.spec import NotAcceptableError
 from inference.syntaxes import HTJ2K_LOSSLESS
 
-MANY = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+MANY = settings(
+    max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None
+)
 SYNTAXES = [
     str(each)
     for each in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, HTJ2K_LOSSLESS)
