@@ -123,6 +123,34 @@ async def test_outputs_are_confirmed_in_input_order_before_the_acknowledgement()
     assert world.happened == [("published", ["0", "1", "2"]), ("acknowledged", [])]
 
 
+async def test_what_is_resolved_goes_out_while_another_input_takes_long() -> None:
+    world = World()
+
+    async def run(event: InstanceReceived, context: object) -> AsyncIterator[Output]:
+        while event.envelope.event_id == "1" and not world.happened:
+            await asyncio.sleep(0)
+        yield event
+
+    batch = [record(0, 1), record(1, 2), record(2, 2), record(3, 3)]
+    await binder(world, run).bind(batch, world.acknowledge)
+    assert world.happened == [("published", ["0", "3"]), ("published", ["1", "2"]), ("acknowledged", [])]
+
+
+async def test_what_went_out_early_is_not_acknowledged_when_the_process_stops() -> None:
+    world = World()
+
+    async def run(event: InstanceReceived, context: object) -> AsyncIterator[Output]:
+        while event.envelope.event_id == "1" and not world.happened:
+            await asyncio.sleep(0)
+        if event.envelope.event_id == "1":
+            raise StopError("broken")
+        yield event
+
+    with pytest.raises(StopError):
+        await binder(world, run).bind([record(0, 1), record(1, 2)], world.acknowledge)
+    assert world.happened == [("published", ["0"])]
+
+
 @pytest.mark.parametrize(
     ("errors", "published"),
     [
