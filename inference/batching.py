@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,12 @@ COMPANY_S = 0.2
 takes two busy cores about as long, and the model could hardly begin sooner with all of them."""
 BATCHES_IN_FLIGHT = 3
 """Requests under way at once: one computes, one waits at the server, one is being sent."""
+
+
+Measured = Literal["queue", "infer", "images"]
+"""What is told of batches: seconds an image waited, seconds a request took, and the images in it."""
+Observer = Callable[[str, Measured, float], None]
+"""Hears model, what was measured, and the value."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,9 @@ class Batcher:
         max_wait_s: float = MAX_WAIT_S,
         in_flight: int = BATCHES_IN_FLIGHT,
         deadline_s: float = DEADLINE_S,
+        observe: Observer = lambda _model, _what, _value: None,
     ) -> None:
-        self._backend = backend
+        self._backend, self._observe = backend, observe
         self._max_batch, self._max_wait, self._deadline = max_batch, max_wait_s, deadline_s
         self._free = in_flight
         self._queues: dict[str, tuple[ModelSpec, list[_Item]]] = {}
@@ -202,7 +209,12 @@ class Batcher:
         if len({(image.shape, image.dtype) for image in images}) > 1:
             raise InferenceRejectedError(f"images of unlike shape for {model.name}")
         priority = min(item.waiting.priority for item in batch)
+        began = asyncio.get_running_loop().time()
+        for item in batch:
+            self._observe(model.name, "queue", began - item.waiting.since)
         outputs = await self._backend.infer(model, {name: np.stack(images)}, priority, self._deadline)
+        self._observe(model.name, "infer", asyncio.get_running_loop().time() - began)
+        self._observe(model.name, "images", len(batch))
         for row, item in enumerate(batch):
             if not item.answer.done():
                 item.answer.set_result({key: value[row] for key, value in outputs.items()})

@@ -113,18 +113,13 @@ class TritonClient:
         if lent is not None and self._shared is not None:
             region, inputs = lent
             try:
-                answer = await self._request(model, inputs, priority, deadline_s)
+                return await self._request(model, inputs, priority, deadline_s)
             except InferenceServerException as error:
-                if str(error.status()) in REJECTED | {
-                    INTERNAL
-                }:  # answered: nobody reads from the region any more
-                    self._shared.give_back(region)
                 if str(error.status()) != UNKNOWN_REGION:
                     raise
                 self._shared.forget()
-            else:
+            finally:
                 self._shared.give_back(region)
-                return answer
         inputs = [_input(name, array) for name, array in arrays.items()]
         return await self._request(model, inputs, priority, deadline_s)
 

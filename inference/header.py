@@ -264,7 +264,8 @@ class Walk:
         self, start: int, length: int, known: Mapping[str, Any], depth: int
     ) -> tuple[list[Header] | None, int]:
         """Headers of a sequence's items, and where the next element begins."""
-        found, at = [], start
+        found: list[Header] = []
+        at = start
         end = len(self._data) if length == UNDEFINED else start + length
         while at < end:
             group, number, size = self._tag(self._data, at)

@@ -90,6 +90,20 @@ class StepSettings:
     """Seconds a model may take to answer before the attempt counts as failed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageMeasures:
+    """What an image's way through a model told of itself, for metrics and monitoring only."""
+
+    model: str
+    digest: str
+    """Of the model's weights."""
+    decode_s: float
+    tensor_s: float
+    after_s: float
+    statistics: Mapping[str, float] | None
+    """Of the model's input, where the image is one of those that are watched for drift."""
+
+
 class StepContext(Protocol):
     """What a step may ask for. Blocking calls (tables, objects, raw) go through `io`, heavy ones through `cpu`."""
 
@@ -153,6 +167,10 @@ class StepContext(Protocol):
         DeadLetterError
             The model refuses this item.
         """
+        ...
+
+    async def measured(self, site: str, measures: ImageMeasures) -> None:
+        """Tell metrics and monitoring of an image; never fails an input."""
         ...
 
 
