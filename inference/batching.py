@@ -21,8 +21,11 @@ from inference.backend import (
 )
 from inference.spec import PRIORITY_ROUTINE, ModelSpec
 
-MAX_BATCH = 8
-"""Images per request: beyond 8 a request costs latency and gains nothing on a CPU; the server joins requests anyway."""
+MAX_BATCH = 16
+"""Images per request: the network gains nothing from more than a few, but a request costs client and server a millisecond, which
+is a tenth of what 8 small images take."""
+ENOUGH = 8
+"""Images that go at once where no request is under way: the server would only be idle while more come."""
 MAX_WAIT_S = 0.004
 """How long an image waits for company that nobody has announced: less than its own inference takes."""
 COMPANY_S = 0.2
@@ -63,11 +66,13 @@ def plan(
     max_batch: int = MAX_BATCH,
     max_wait_s: float = MAX_WAIT_S,
     company_s: float = COMPANY_S,
+    under_way: int = 0,
 ) -> Plan:
     """Decide what to send: nothing without a ``free`` slot; a full batch at once; a smaller one when the oldest waited.
 
     Urgent images come first, then the oldest. ``coming`` holds the priorities of images that are being decoded: for those
-    the others wait, an urgent one for urgent company only. Without any, an urgent image goes at once.
+    the others wait, an urgent one for urgent company only. Without any, an urgent image goes at once. While requests are
+    ``under_way`` a batch is full with ``max_batch`` images, else with :data:`ENOUGH`.
     """
     if not waiting or not free:
         return Plan()
@@ -77,7 +82,8 @@ def plan(
     rivals = [w.since for w in waiting if w.priority < PRIORITY_ROUTINE or not urgent]
     company = any(priority < PRIORITY_ROUTINE or not urgent for priority in coming)
     due = min(rivals) + (company_s if company else 0 if urgent else max_wait_s)
-    if len(waiting) >= max_batch or now >= due:
+    full = max_batch if under_way else min(max_batch, ENOUGH)
+    if len(waiting) >= full or now >= due:
         return Plan(take=tuple(order[:max_batch]))
     return Plan(wake_in=due - now)
 
@@ -104,7 +110,7 @@ class Batcher:
     ) -> None:
         self._backend, self._observe = backend, observe
         self._max_batch, self._max_wait, self._deadline = max_batch, max_wait_s, deadline_s
-        self._free = in_flight
+        self._free = self._slots = in_flight
         self._queues: dict[str, tuple[ModelSpec, list[_Item]]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._sending: set[asyncio.Task[None]] = set()
@@ -157,7 +163,15 @@ class Batcher:
         waiting = [item.waiting for item in queue]
         coming = [*self._coming.get(key, Counter()).elements()]
         now, free = loop.time(), self._free > 0
-        made = plan(waiting, now, free=free, coming=coming, max_batch=size, max_wait_s=self._max_wait)
+        made = plan(
+            waiting,
+            now,
+            free=free,
+            coming=coming,
+            max_batch=size,
+            max_wait_s=self._max_wait,
+            under_way=self._slots - self._free,
+        )
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if made.take:

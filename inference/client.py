@@ -25,7 +25,7 @@ from inference.shared_memory import SharedInputs, remove_leftovers, shares_host
 from inference.spec import PRIORITY_ROUTINE, ModelSpec
 
 BYTES_IN_FLIGHT = 64 << 20
-"""Bytes of tensors at the server at once: eight batches of eight slices of 512 × 512, twice over."""
+"""Bytes of tensors at the server at once: eight batches of sixteen slices of 512 × 512."""
 AWAY = frozenset({"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"})
 """gRPC statuses that say nothing but that the server was not reached, or not in time."""
 IN_FLIGHT = 16

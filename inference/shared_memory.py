@@ -19,7 +19,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - where the system has its regions
 LARGEST = 8 << 20
-"""Bytes of one region: eight slices of 1024 × 1024 of 16 bits; larger requests are sent."""
+"""Bytes of one region: sixteen slices of 512 × 512 of 16 bits; larger requests are sent."""
 REGIONS = 4
 """At once: with as many as there are batches in flight none waits. 32 MB of the 64 that containers have."""
 PAUSE_S = 30.0

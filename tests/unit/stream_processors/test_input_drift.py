@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from inference.drift import LEARNED_FROM, Statistics
+from runtime import logs
 from runtime.buckets import ALL, RESULTS
 from runtime.embedded.objects import EmbeddedObjects
 from runtime.errors import OutageError
 from runtime.metrics import Metrics
-from stream_processors import input_drift
 from stream_processors.input_drift import InputDrift, reference_key
 
 SITE, MODEL, DIGEST = "north", "head_ct_demo", "0123456789abcdef"
@@ -40,7 +40,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
         def warning(self, _event: str, **values: str) -> None:
             lines.append(values)
 
-    monkeypatch.setattr(input_drift.logs, "logger", lambda _component: Log())
+    monkeypatch.setattr(logs, "logger", lambda _component: Log())
     return lines
 
 
