@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -48,7 +48,7 @@ Addressed = tuple[str, Event]
 """Topic and event."""
 
 EARLY_S = 0.2
-"""Seconds after which what is resolved of a batch goes out: longer than a quick batch takes as a whole, shorter than anyone notices."""
+"""Seconds after which what is resolved of a batch goes out: longer than a quick batch takes, shorter than anyone notices."""
 
 
 class InputContext(StepContext, Protocol):
@@ -145,7 +145,7 @@ class Binder:
     async def bind(self, inputs: Sequence[Input], acknowledge: Callable[[list[DeadlineRow]], None]) -> None:
         """Resolve every input, make all consequences safe, then acknowledge.
 
-        What is resolved does not wait for what takes long: where a batch is not done at once, its outputs are confirmed bit by bit.
+        What is resolved does not wait for what takes long: where a batch is not done at once, outputs are confirmed bit by bit.
 
         Parameters
         ----------
