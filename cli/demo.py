@@ -161,9 +161,8 @@ def demonstrate(
     if environment is None:
         say(f"No Triton server here ({why_not}); the model runs by ONNX Runtime in-process.")
     port, triton_http = free_ports(2)
-    name = datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S-%f")[:-3]
     run, settings = runs.create(
-        name,
+        runs.claimed("demo", datetime.now(UTC)),
         dict.fromkeys(SITES, f"http://127.0.0.1:{port}/alerts"),
         triton=environment is not None,
         profile=profile,

@@ -17,6 +17,7 @@ import signal
 import time
 from collections.abc import Container
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -143,6 +144,21 @@ def _secret(run: Run, name: str) -> SecretReference:
         file.touch(mode=0o600)
         file.write_bytes(ENCODED + base64.b64encode(secrets.token_bytes(SECRET_BYTES)))
     return SecretReference(f"file:{file}")
+
+
+def claimed(prefix: str, now: datetime) -> str:
+    """Name of a new run folder that no other command has or gets, even one that starts in the same moment."""
+    home().mkdir(parents=True, exist_ok=True)
+    stem = f"{prefix}-{now:%Y%m%d-%H%M%S}"
+    name, number = stem, 1
+    while True:
+        try:
+            (home() / name).mkdir(mode=0o700)
+        except FileExistsError:
+            number += 1
+            name = f"{stem}-{number}"
+        else:
+            return name
 
 
 def create(
