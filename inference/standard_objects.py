@@ -27,6 +27,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from inference import placement
 from inference.settling import lean, settle, uids
 from schemas.events import Box, Finding, Findings
 from schemas.identifiers import deterministic_uuid
@@ -48,6 +49,19 @@ SERIES_NUMBERS = {SR: 9901, SEG: 9902, PR: 9903}
 """Above what scanners count to, so that results stand last in a viewer's list."""
 OPERATING_POINT = Code("operating-point", PRIVATE_SCHEME, "Operating point")
 """Probability from which the finding counts as present."""
+MARKED = {
+    "marked_area": Code("marked-area", PRIVATE_SCHEME, "Area of the marked region"),
+    "marked_extent": Code("marked-extent", PRIVATE_SCHEME, "Longest extent of the marked region"),
+    "marked_area_on_detector": Code(
+        "marked-area-on-detector", PRIVATE_SCHEME, "Area of the marked region on the detector"
+    ),
+    "marked_extent_on_detector": Code(
+        "marked-extent-on-detector", PRIVATE_SCHEME, "Longest extent of the marked region on the detector"
+    ),
+}
+"""Measurements of the region that a map marks: private codes, since none of the standard's says that it is not the finding."""
+UNITS = {"mm": codes.UCUM.Millimeter, "mm2": codes.UCUM.SquareMillimeter}
+"""UCUM units of those."""
 PROCEDURES = {
     "CR": codes.LN.XRUnspecifiedBodyRegion,
     "DX": codes.LN.XRUnspecifiedBodyRegion,
@@ -204,29 +218,59 @@ def _group(result: Findings, finding: Finding, image: SourceImage) -> Group:
             version=result.model_version,
             parameters=[f"{name}={value}" for name, value in _parameters(result).items()],
         ),
-        "measurements": [
-            sr.Measurement(codes.DCM.Probability, finding.probability, codes.UCUM.NoUnits),
-            sr.Measurement(OPERATING_POINT, round(finding.threshold, 4), codes.UCUM.NoUnits),
-        ],
+        "measurements": _measurements(finding),
     }
     header = image.header
     if finding.box is None or not image.is_flat:
         source = sr.SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID)
         return sr.MeasurementsAndQualitativeEvaluations(source_images=[source], **told)
-    region = sr.ImageRegion(
-        sr.GraphicTypeValues.POLYLINE,
-        _outline(finding.box),
-        sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID),
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        referenced_region=_region(finding, finding.box, header), **told
     )
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, **told)
 
 
-def _outline(box: Box) -> NDArray[np.float64]:
-    """Closed outline of a box: columns and rows, the centre of the first pixel at 0.5 (PS3.3 §C.18.6.1.1)."""
+def _measurements(finding: Finding) -> list[sr.Measurement]:
+    """What is said of the finding in numbers; of the marked region only what the project's private codes name as that."""
+    told = [
+        sr.Measurement(codes.DCM.Probability, finding.probability, codes.UCUM.NoUnits),
+        sr.Measurement(OPERATING_POINT, round(finding.threshold, 4), codes.UCUM.NoUnits),
+    ]
+    return told + [
+        sr.Measurement(MARKED[each.name], each.value, UNITS[each.unit])
+        for each in finding.measurements
+        if each.name in MARKED and each.unit in UNITS
+    ]
+
+
+def _region(finding: Finding, box: Box, header: Dataset) -> sr.ImageRegion | sr.ImageRegion3D:
+    """Outline of a finding of one part, else its box: in the patient where the image says where it lies, else in its pixels."""
+    whole = finding.outlines[0] if len(finding.outlines) == 1 else None
+    frame = header.get("FrameOfReferenceUID")
+    corners = placement.corners_of(finding.box_patient if whole is None else whole.patient)
+    if frame and len(corners):
+        return sr.ImageRegion3D(sr.GraphicTypeValues3D.POLYGON, _closed(corners), frame)
+    flat = _corners(box) if whole is None else np.array(placement.contour_of(whole.pixels), dtype=np.float64)
+    source = sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID)
+    return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, _closed(flat), source)
+
+
+def _closed(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([corners, corners[:1]])
+
+
+def _corners(box: Box) -> NDArray[np.float64]:
+    """Corners of a box: columns and rows, the centre of the first pixel at 0.5 (PS3.3 §C.18.6.1.1)."""
     left, top, right, bottom = box.x, box.y, box.x + box.width, box.y + box.height
-    return np.array(
-        [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], dtype=np.float64
-    )
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float64)
+
+
+def _lines(finding: Finding, box: Box) -> list[NDArray[np.float64]]:
+    """What is drawn of a finding: its outlines, else its box."""
+    if not finding.outlines:
+        return [_closed(_corners(box))]
+    return [
+        _closed(np.array(placement.contour_of(each.pixels), dtype=np.float64)) for each in finding.outlines
+    ]
 
 
 def _reference(predecessor: str, header: Dataset) -> Dataset:
@@ -243,7 +287,7 @@ def _reference(predecessor: str, header: Dataset) -> Dataset:
 
 
 def segmentation(result: Findings, image: SourceImage, shown: Sequence[Finding]) -> Dataset:
-    """BINARY segmentation of one image, one segment per finding: where its class-activation map is strong."""
+    """BINARY segmentation of one image, one segment per finding: within its outlines."""
     algorithm = hd.AlgorithmIdentificationSequence(
         name=result.model,
         family=codes.DCM.ArtificialIntelligence,
@@ -287,7 +331,7 @@ def segmentation(result: Findings, image: SourceImage, shown: Sequence[Finding])
 
 
 def presentation(result: Findings, image: SourceImage, boxed: Sequence[Finding]) -> Dataset:
-    """Grayscale softcopy presentation state: boxes and names on the original image, in any viewer that knows the standard."""
+    """Grayscale softcopy presentation state: outlines and names on the original image, in any viewer that knows the standard."""
     layer = pr.GraphicLayer(LAYER, order=1, description=_description(result))
     objects, texts = [], []
     for finding in boxed:
@@ -295,18 +339,17 @@ def presentation(result: Findings, image: SourceImage, boxed: Sequence[Finding])
             continue
         tracking_uid, tracking_id = _tracking(result, finding)
         units = pr.AnnotationUnitsValues.PIXEL
-        outline = (
-            _outline(finding.box) + 1
-        )  # here the upper left corner of the image is (1, 1) (PS3.3 §C.10.5.1.2)
-        objects.append(
+        # Here the upper left corner of the image is (1, 1) (PS3.3 §C.10.5.1.2).
+        objects += [
             pr.GraphicObject(
                 pr.GraphicTypeValues.POLYLINE,
-                np.clip(outline, 1, [image.header.Columns, image.header.Rows]),
+                np.clip(line + 1, 1, [image.header.Columns, image.header.Rows]),
                 units,
                 tracking_id=tracking_id,
                 tracking_uid=tracking_uid,
             )
-        )
+            for line in _lines(finding, finding.box)
+        ]
         corner = (float(finding.box.x + 1), float(finding.box.y + 1))
         text = f"AI: {finding.code_meaning} {finding.probability:.0%}"
         texts.append(pr.TextObject(text, units, anchor_point=corner, anchor_point_visible=False))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from inference import weights
+from inference import demonstration
 from inference.catalogue import all_models
 from inference.evaluation import pictures
 from inference.evaluation.measure import answers
@@ -31,7 +31,7 @@ READ_WHEN = {
 def page(name: str) -> str:
     """The whole card of a model."""
     spec, recipe = all_models()[name].SPEC, all_recipes()[name]
-    told = weights.read(spec.file)
+    told = demonstration.read(spec.file)
     parts = (
         _head(spec, recipe),
         _data(recipe, told),
@@ -180,7 +180,7 @@ def main() -> int:
 
 def draw(spec: ModelSpec, recipe: Recipe) -> None:
     """Write both pictures of a model's card."""
-    told = weights.read(spec.file)["measured"]
+    told = demonstration.read(spec.file)["measured"]
     found = answers(spec.weights(), recipe, spec.pooling, seeds.measuring(recipe.test_units, None))
     (FOLDER / f"{spec.name}-reliability.png").write_bytes(pictures.reliability(told))
     (FOLDER / f"{spec.name}-failures.png").write_bytes(pictures.failures(spec, recipe, found))
