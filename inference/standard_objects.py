@@ -27,7 +27,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from inference import placement
+from inference import outlines
 from inference.settling import lean, settle, uids
 from schemas.events import Box, Finding, Findings
 from schemas.identifiers import deterministic_uuid
@@ -49,19 +49,6 @@ SERIES_NUMBERS = {SR: 9901, SEG: 9902, PR: 9903}
 """Above what scanners count to, so that results stand last in a viewer's list."""
 OPERATING_POINT = Code("operating-point", PRIVATE_SCHEME, "Operating point")
 """Probability from which the finding counts as present."""
-MARKED = {
-    "marked_area": Code("marked-area", PRIVATE_SCHEME, "Area of the marked region"),
-    "marked_extent": Code("marked-extent", PRIVATE_SCHEME, "Longest extent of the marked region"),
-    "marked_area_on_detector": Code(
-        "marked-area-on-detector", PRIVATE_SCHEME, "Area of the marked region on the detector"
-    ),
-    "marked_extent_on_detector": Code(
-        "marked-extent-on-detector", PRIVATE_SCHEME, "Longest extent of the marked region on the detector"
-    ),
-}
-"""Measurements of the region that a map marks: private codes, since none of the standard's says that it is not the finding."""
-UNITS = {"mm": codes.UCUM.Millimeter, "mm2": codes.UCUM.SquareMillimeter}
-"""UCUM units of those."""
 PROCEDURES = {
     "CR": codes.LN.XRUnspecifiedBodyRegion,
     "DX": codes.LN.XRUnspecifiedBodyRegion,
@@ -236,41 +223,20 @@ def _measurements(finding: Finding) -> list[sr.Measurement]:
         sr.Measurement(OPERATING_POINT, round(finding.threshold, 4), codes.UCUM.NoUnits),
     ]
     return told + [
-        sr.Measurement(MARKED[each.name], each.value, UNITS[each.unit])
+        sr.Measurement(outlines.MARKED[each.name], each.value, outlines.UNITS[each.unit])
         for each in finding.measurements
-        if each.name in MARKED and each.unit in UNITS
+        if each.name in outlines.MARKED
     ]
 
 
 def _region(finding: Finding, box: Box, header: Dataset) -> sr.ImageRegion | sr.ImageRegion3D:
     """Outline of a finding of one part, else its box: in the patient where the image says where it lies, else in its pixels."""
-    whole = finding.outlines[0] if len(finding.outlines) == 1 else None
     frame = header.get("FrameOfReferenceUID")
-    corners = placement.corners_of(finding.box_patient if whole is None else whole.patient)
-    if frame and len(corners):
-        return sr.ImageRegion3D(sr.GraphicTypeValues3D.POLYGON, _closed(corners), frame)
-    flat = _corners(box) if whole is None else np.array(placement.contour_of(whole.pixels), dtype=np.float64)
+    corners = outlines.in_patient(finding)
+    if frame and corners is not None:
+        return sr.ImageRegion3D(sr.GraphicTypeValues3D.POLYGON, corners, frame)
     source = sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID)
-    return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, _closed(flat), source)
-
-
-def _closed(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([corners, corners[:1]])
-
-
-def _corners(box: Box) -> NDArray[np.float64]:
-    """Corners of a box: columns and rows, the centre of the first pixel at 0.5 (PS3.3 §C.18.6.1.1)."""
-    left, top, right, bottom = box.x, box.y, box.x + box.width, box.y + box.height
-    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float64)
-
-
-def _lines(finding: Finding, box: Box) -> list[NDArray[np.float64]]:
-    """What is drawn of a finding: its outlines, else its box."""
-    if not finding.outlines:
-        return [_closed(_corners(box))]
-    return [
-        _closed(np.array(placement.contour_of(each.pixels), dtype=np.float64)) for each in finding.outlines
-    ]
+    return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, outlines.on_image(finding, box), source)
 
 
 def _reference(predecessor: str, header: Dataset) -> Dataset:
@@ -348,7 +314,7 @@ def presentation(result: Findings, image: SourceImage, boxed: Sequence[Finding])
                 tracking_id=tracking_id,
                 tracking_uid=tracking_uid,
             )
-            for line in _lines(finding, finding.box)
+            for line in outlines.drawn(finding, finding.box)
         ]
         corner = (float(finding.box.x + 1), float(finding.box.y + 1))
         text = f"AI: {finding.code_meaning} {finding.probability:.0%}"

@@ -111,6 +111,8 @@ class SiteSettings(_Section):
     """Root of the DICOMweb service that takes results under their identity (`https://archive/dicom-web`); empty: none does."""
     archive_token: SecretReference | None = None
     """Bearer token for it."""
+    readers: PositiveInt = 1
+    """People who get the site's pages: its alert budget is counted for so many."""
 
 
 class KeySettings(_Section):

@@ -122,6 +122,7 @@ def _label(
         "auroc": area(p, truth),
         "positives": int(truth.sum()),
         "ece": _rounded(metrics.calibration_error(p, truth)),
+        "ece_chance": _rounded(metrics.chance_error(p)),
         "ece_raw": _rounded(metrics.calibration_error(raw, truth)),
         "brier": _rounded(float(np.mean((p - truth) ** 2))),
         "sensitivity": _share((p >= label.threshold)[truth]),
