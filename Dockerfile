@@ -6,7 +6,7 @@ ARG BASE=debian:bookworm-slim
 # --- what is installed, with tools that are then left behind ---------------------------------------------------------------
 FROM ${BASE} AS build
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends binutils ca-certificates python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY requirements/bootstrap.txt requirements/product.txt requirements/
@@ -16,7 +16,10 @@ RUN python3 -m venv /opt/installer \
     && /opt/installer/bin/python -m pip install --quiet --require-hashes --requirement requirements/bootstrap.txt \
     && /opt/installer/bin/python -m venv --without-pip /opt/radstream \
     && /opt/installer/bin/python -m pip --python /opt/radstream/bin/python install --quiet --require-hashes \
-        --no-compile --requirement requirements/product.txt
+        --no-compile --requirement requirements/product.txt \
+    && rm -rf /root/.cache
+COPY deploy/compose/slim.py /slim.py
+RUN python3 /slim.py /opt/radstream/lib/python3*/site-packages
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY runtime runtime
@@ -27,12 +30,10 @@ COPY sinks sinks
 COPY portal_api portal_api
 COPY deploy deploy
 COPY cli cli
-# The libraries' own tests are not the product's. Compiled here, once: the file system of a container is read-only, and each process
-# would compile everything again at its start.
+# Compiled here, once: the file system of a container is read-only, and each process would compile everything again at its start.
 RUN /opt/installer/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel . \
     && /opt/installer/bin/python -m pip --python /opt/radstream/bin/python install --quiet --no-deps --no-compile /wheel/*.whl \
-    && find /opt/radstream -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
-    && python3 -m compileall -q -j 2 --invalidation-mode unchecked-hash /opt/radstream/lib || true
+    && python3 -m compileall -q -j 2 --invalidation-mode unchecked-hash /opt/radstream/lib
 
 # --- the product ----------------------------------------------------------------------------------------------------------
 FROM ${BASE}
@@ -43,6 +44,7 @@ LABEL org.opencontainers.image.title="Radstream" \
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && groupadd --gid 10001 radstream \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/radstream --shell /usr/sbin/nologin radstream \
     && install -d -o radstream -g radstream -m 0700 /var/lib/radstream /var/lib/radstream/compose \
