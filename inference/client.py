@@ -172,6 +172,7 @@ class TritonClient:
         except InferenceServerException as error:
             raise InferenceUnavailableError(f"{model.name} could not be loaded again") from error
         self._loads[model.name] += 1
+        self._circuit = self._circuit.succeeded()  # the server answered; what failed meanwhile met no model
         self._suspects.discard(model.name)
 
     def _note(self, model: str, status: str, load: int) -> None:
@@ -229,13 +230,19 @@ async def watch(
 
     A dead model process fails its requests while the server still calls itself and the model ready, so only an
     inference tells; and with several processes per model a canary may meet a healthy one, so every caller's
-    failure counts as well. ``report(model, event)`` hears ``ill``, ``healed`` and ``still-ill``. While the server
-    itself is away, nothing is reloaded: its supervisor brings it back.
+    failure counts as well. ``report(model, event)`` hears ``ill``, ``healed`` and ``still-ill``; a model that was
+    still ill is reported healed as soon as its canary lives. While the server itself is away, nothing is reloaded:
+    its supervisor brings it back.
     """
+    still_ill: set[str] = set()
     while True:
         for model in models:
-            suspected = client.suspected(model)
-            if (not suspected and await canary(client, model)) or not await client.live():
+            if not client.suspected(model) and await canary(client, model):
+                if model.name in still_ill:
+                    still_ill.discard(model.name)
+                    report(model.name, "healed")
+                continue
+            if not await client.live():
                 continue
             report(model.name, "ill")
             try:
@@ -243,5 +250,6 @@ async def watch(
                 healthy = await canary(client, model)
             except InferenceUnavailableError:
                 healthy = False
+            (still_ill.discard if healthy else still_ill.add)(model.name)
             report(model.name, "healed" if healthy else "still-ill")
         await client.suspicion(interval_s)

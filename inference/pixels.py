@@ -13,13 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from inference import input_contract as contract
 from inference.decoding import Form, Values, decode_frame, decode_reduced
 from inference.display import display_array, display_image
-from inference.frames import Buffer, DicomImage, open_image, refusing
+from inference.frames import DicomImage, open_image, refusing
 from inference.geometry import Geometry, PatientGeometry, detector_spacing, patient_geometry
+from inference.header import Attributes, Buffer
 from inference.input_contract import LARGEST_PIXELS, LARGEST_SIDE, REASONS, SMALLEST_SIDE
 from inference.spec import ModelSpec, NotAcceptableError
 
@@ -121,7 +121,8 @@ def _rescaled(stored: Values, slope: float, intercept: float) -> NDArray[np.int1
     ):
         units = stored.astype(np.int16)
         units += np.int16(intercept)
-        return np.asarray(np.maximum(units, np.int16(AIR), out=units))
+        # Not np.maximum, which takes six times as long for 16 bits.
+        return np.asarray(np.clip(units, np.int16(AIR), np.iinfo(np.int16).max, out=units))
     values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     return np.asarray(np.rint(np.clip(values, AIR, np.iinfo(np.int16).max)), dtype=np.int16)
 
@@ -211,13 +212,13 @@ def _padded(small: NDArray[Any], geometry: Geometry, value: int | None) -> NDArr
     return np.pad(small, edges, constant_values=value)[None]
 
 
-def _levels_to_spare(header: Dataset, side: int) -> int:
+def _levels_to_spare(header: Attributes, side: int) -> int:
     """How often the image can be halved and still have twice the pixels of the input per side."""
     longer = max(int(header.Rows), int(header.Columns))
     return max(0, int(np.log2(longer / (2 * side)))) if longer > 2 * side else 0
 
 
-def _dense_is_dark(header: Dataset) -> bool:
+def _dense_is_dark(header: Attributes) -> bool:
     """Whether stored values must be turned for dense tissue to be bright."""
     inverted = contract.text(header, "PhotometricInterpretation") == "MONOCHROME1"
     return inverted != (float(header.get("RescaleSlope") or 1) < 0)

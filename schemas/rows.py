@@ -185,6 +185,7 @@ class StudyInstanceRow:
     photometric_interpretation: str | None = None
     synthetic: bool | None = None
     pixels_at_risk: str | None = None
+    boxes_blanked: int | None = None
     received_at: int | None = None
 
 

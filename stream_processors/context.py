@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +64,7 @@ class Workbench:
     inference: Inference | None
     io: ThreadPoolExecutor
     cpu: ThreadPoolExecutor
+    apart: asyncio.Semaphore
 
     def context_for(self, origin: Origin) -> Context:
         """Context of one input."""
@@ -80,10 +81,19 @@ def workbench(connections: Connections, inference: Inference | None = None) -> W
     steps = connections.settings.steps
     return Workbench(
         connections=connections,
-        settings=StepSettings(quiet_window_s=steps.quiet_window_s, model_deadline_s=steps.model_deadline_s),
+        settings=StepSettings(
+            quiet_window_s=steps.quiet_window_s,
+            model_deadline_s=steps.model_deadline_s,
+            deidentification={
+                site.name: frozenset(site.deidentification)
+                for site in connections.settings.sites
+                if site.deidentification is not None
+            },
+        ),
         inference=inference,
         io=ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"),
         cpu=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cpu"),
+        apart=asyncio.Semaphore(os.cpu_count() or 1),
     )
 
 
@@ -130,6 +140,20 @@ class Context:
     async def cpu(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a computation in a thread: numpy, hashing and compression let others run meanwhile."""
         return await _in(self._bench.cpu, call, *args, **kwargs)
+
+    async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Wait in a thread that nobody joins: a process that ends does not wait for what may take minutes."""
+        async with self._bench.apart:
+            future: Future[T] = Future()
+
+            def run() -> None:
+                try:
+                    future.set_result(call(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001 - handed to whoever awaits, as a pool does
+                    future.set_exception(error)
+
+            threading.Thread(target=run, name="apart", daemon=True).start()
+            return await asyncio.wrap_future(future)
 
     def announce(self, model: str, *, priority: int) -> AbstractContextManager[None]:
         """Say that an item for a model is being made ready."""

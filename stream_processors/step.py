@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -88,6 +88,8 @@ class StepSettings:
     """Seconds without a new image after which a study counts as complete."""
     model_deadline_s: float = 30.0
     """Seconds a model may take to answer before the attempt counts as failed."""
+    deidentification: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Options of a site's de-identification profile (DCM codes); a site that is not named has the default's."""
 
 
 class StepContext(Protocol):
@@ -121,6 +123,13 @@ class StepContext(Protocol):
 
     async def cpu(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a computation off the event loop."""
+        ...
+
+    async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that waits minutes for a process of its own, as many at once as there are cores.
+
+        Neither `io` nor `cpu` is held up by it, nor the end of this process.
+        """
         ...
 
     def announce(self, model: str, *, priority: int) -> AbstractContextManager[None]:

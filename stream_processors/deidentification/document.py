@@ -28,6 +28,7 @@ ACTIONS: Final = {
     rules.HOLD: "kept unless it holds a word of the patient's identity",
     rules.CLEAN: "words stay that are on the list of vocabulary and are none of the patient's; all others go",
     rules.SCRUB: "emptied unless every word is on the list of vocabulary and none is the patient's",
+    rules.MODEL: "as scrub, for the model of a device: several short numbers may follow each other in it",
     rules.CODE: "a code or a version: emptied only when it holds a word of the patient's identity",
     rules.NUMBER: "emptied unless it is a number, and none of the patient's",
     rules.CLEAN_ITEMS: "its items are read on, by the same rules",
@@ -98,7 +99,8 @@ def page() -> str:
 
 Private attributes go, but for the Safe Private list under 113111. Overlay (60xx) and curve (50xx) groups go whole,
 labels and descriptions included; so do group lengths, unknown attributes, Document Title, the preamble, file meta but for
-what names the file, and whatever trails the data set. Text under an attribute that the dictionary knows as a number goes.
+what names the file, and whatever trails the data set. What earlier steps wrote into (0012,0063) and (0012,0064) is cleaned
+and stays before what we did, which stands last: the standard has both added to (PS3.15 §E.1.1). Text under an attribute that the dictionary knows as a number goes.
 All else goes by its VR:
 
 | VR | with the default profile |

@@ -20,15 +20,22 @@ from schemas.rows import QuarantinedObjectRow
 from schemas.tables import day_of
 from stream_processors.bounded import in_order
 from stream_processors.deidentification import (
+    DEFAULT,
     HEAD_BYTES,
     MoreNeededError,
     Plan,
+    Profile,
     RefusedError,
     followed,
     plan,
     verify_header,
 )
+from stream_processors.deidentification.clean_pixels import MAX_FILE, policy_of
+from stream_processors.deidentification.pixels_at_risk import withhold
 from stream_processors.step import Output, Step, StepContext
+
+Fetch = Callable[[int, int], bytes]
+"""Gives the bytes of a raw file from a position on, so many; fewer only where it ends."""
 
 AT_ONCE = 4
 """Files in work at once: a chunk has up to 256."""
@@ -59,6 +66,8 @@ async def _cleaned(
 ) -> StudyInstance | QuarantinedInstance:
     """Store one file's clean form, or record that it stays in the raw tier and why."""
     site = received.envelope.site
+    options = context.settings.deidentification.get(site)
+    profile = DEFAULT if options is None else Profile(options)
 
     def fetch(at: int, length: int) -> bytes:
         return context.raw.read_range(
@@ -80,8 +89,10 @@ async def _cleaned(
 
     try:
         head = await context.io(fetch, 0, HEAD_BYTES)
-        made, head = await _planned(head, fetch, instance.size, context, site)
-        await context.cpu(verify_header, made)
+        made, head = await _planned(head, fetch, instance.size, context, site, profile)
+        if made.pixels_at_risk and policy_of(profile) is not withhold:
+            made, head = await _with_clean_pixels(head, fetch, instance.size, context, site, profile)
+        await context.cpu(verify_header, made, profile)
         return await context.io(store, made, head)
     except (RefusedError, DeadLetterError) as refused:
         return await _quarantined(received, instance, refused.reason, context)
@@ -90,18 +101,38 @@ async def _cleaned(
 
 
 async def _planned(
-    head: bytes, fetch: Callable[[int, int], bytes], size: int, context: StepContext, site: str
+    head: bytes, fetch: Fetch, size: int, context: StepContext, site: str, profile: Profile
 ) -> tuple[Plan, bytes]:
-    """Decide from the head; read more of the file as long as the header goes on."""
-    size = len(head) if len(head) < HEAD_BYTES else max(size, len(head))
+    """Decide from the head, pixels at risk withheld; read more of the file as long as the header goes on."""
+    size = _size(head, size)
     while True:
         try:
-            return await context.cpu(plan, head, size, context.pseudonyms(site)), head
+            return await context.cpu(plan, head, size, context.pseudonyms(site), profile), head
         except MoreNeededError as needed:
             more = await context.io(fetch, len(head), min(max(needed.size, 2 * len(head)), size) - len(head))
             if not more:
                 raise RefusedError("truncated") from None
             head += more
+
+
+async def _with_clean_pixels(
+    head: bytes, fetch: Fetch, size: int, context: StepContext, site: str, profile: Profile
+) -> tuple[Plan, bytes]:
+    """Decide again with the whole file, pixels cleaned: that takes seconds or minutes, in another process."""
+    size = _size(head, size)
+    if size > MAX_FILE:
+        raise RefusedError("pixels-too-large")
+    while len(head) < size:
+        more = await context.io(fetch, len(head), size - len(head))
+        if not more:
+            raise RefusedError("truncated")
+        head += more
+    return await context.apart(plan, head, size, context.pseudonyms(site), profile, policy_of(profile)), head
+
+
+def _size(head: bytes, told: int) -> int:
+    """Give the bytes of the file: what the gateway counted, unless the head is all there is."""
+    return len(head) if len(head) < HEAD_BYTES else max(told, len(head))
 
 
 def _measured(chunks: Iterator[bytes | memoryview]) -> tuple[bytes | None, str, int]:
@@ -152,6 +183,7 @@ def _described(
         photometric_interpretation=coded.photometric_interpretation,
         synthetic=coded.synthetic,
         pixels_at_risk=made.pixels_at_risk or "",
+        boxes_blanked=made.report.blanked.boxes if made.report.blanked else 0,
         received_at=received.received_at,
     )
 

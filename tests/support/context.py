@@ -200,6 +200,10 @@ class FolderContext:
         await asyncio.sleep(0)
         return call(*args, **kwargs)
 
+    async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that takes long."""
+        return await self.cpu(call, *args, **kwargs)
+
     def announce(self, model: str, *, priority: int) -> AbstractContextManager[None]:
         """Nobody waits for company here."""
         del model, priority
