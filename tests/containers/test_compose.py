@@ -56,7 +56,7 @@ def composition(tmp_path_factory) -> Iterator[Composition]:
     )
     started.compose("down", "--volumes", "--remove-orphans", check=False)
     try:
-        sys.stderr.write(f"\nall well after {started.up():.0f} s\n")
+        sys.stderr.write(f"\nall well after {started.up():.0f} s\n{started.memory()}")
         yield started
     finally:
         docker("rm", "--force", RECEIVER, check=False)
@@ -147,6 +147,14 @@ def _reconciled(composition: Composition) -> str:
     """What `radstream reconcile` says as JSON."""
     told = composition.cli("reconcile", "--verify", "--grace", "0", "--json", check=False).stdout
     return told[told.index("{") :]
+
+
+def test_no_container_ran_out_of_memory_or_was_restarted(composition):
+    sys.stderr.write(f"\nafter {XRAYS + CTS} studies\n{composition.memory()}")
+    every = [row["ID"] for row in composition.containers()]
+    form = '{{.RestartCount}} {{.State.OOMKilled}} {{index .Config.Labels "com.docker.compose.service"}}'
+    told = [line.split() for line in docker("inspect", "--format", form, *every).stdout.splitlines()]
+    assert [line for line in told if line[:2] != ["0", "false"]] == []
 
 
 def test_workers_are_scaled_by_compose(composition):

@@ -14,7 +14,7 @@ from typing import Any
 
 import docker
 import yaml
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import DockerException
 from docker.models.containers import Container
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
@@ -52,17 +52,12 @@ def why_not() -> str:
     """Why tests cannot have their servers as containers, empty where they can."""
     try:
         client = docker.from_env(timeout=ANSWER_S)
-        client.ping()
     except DockerException:
         return "no Docker engine answers"
-    try:
-        for name in NAMES:
-            client.images.get(image(name))
-    except ImageNotFound:
-        return f"the engine has no {image(name)}"
-    finally:
-        client.close()
-    return ""
+    there = {tag for known in client.images.list() for tag in known.tags}
+    client.close()
+    missing = [image(name) for name in NAMES if image(name) not in there]
+    return f"the engine has no {', '.join(missing)}" if missing else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +195,6 @@ def _folder(place: Place, name: str) -> Path:
 def _without_reaper() -> None:
     """Do without the container that removes what a killed test run left, where its image is not there and cannot be pulled."""
     client = docker.from_env(timeout=ANSWER_S)
-    try:
-        client.images.get(testcontainers_config.ryuk_image)
-    except ImageNotFound:
+    if not client.images.list(testcontainers_config.ryuk_image):
         testcontainers_config.ryuk_disabled = True
-    finally:
-        client.close()
+    client.close()
