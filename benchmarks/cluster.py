@@ -50,9 +50,9 @@ waits for no quiet window. The limit is decode, preprocess and inference of the 
 | the model alone | {model:.3f} | | 1 |
 
 {alert_latency.SERIES} generated head CT studies of {alert_latency.SLICES} slices of {alert_latency.SIDE}² with a bleeding,
-one after the other. A series is read when the study is complete, which the quiet window decides ({QUIET_S:g} s here):
-a setting, so it is taken off. Results: {", ".join(series.outcomes)}; {series.alerts} of {alert_latency.SERIES} paged, as the model saw
-them.
+one after the other. A series is read when the study is complete, which the quiet window decides ({QUIET_S:g} s
+here): a setting, so it is taken off. Results: {", ".join(series.outcomes)}; {series.alerts} of {alert_latency.SERIES}
+paged, as the model saw them.
 
 | CT, {alert_latency.SLICES} slices | p50 s | p95 s |
 |---|---|---|

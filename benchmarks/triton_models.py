@@ -99,7 +99,7 @@ def model(folder: Path, side: int, wanted_ms: float) -> ModelSpec:
         name=name, version=1, file=file, sha256=sha256(data).hexdigest(),
         inputs=(TensorSpec("image", "uint16", (1, side, side), "chw"),),
         outputs=(TensorSpec("logits", "float32", (LABELS,), "l"),),
-        labels=SPEC.labels, calibration_version="none", max_batch_size=8, demonstration=True,
+        labels=SPEC.labels, calibration_version="none", max_batch_size=16, demonstration=True,
         intended_use="a benchmark", licence="none", modalities=frozenset(), body_parts=frozenset(), views=frozenset(),
         minimum_age_years=0, golden_logits=(),
     )  # fmt: skip

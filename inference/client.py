@@ -25,7 +25,7 @@ from inference.shared_memory import SharedInputs, remove_leftovers, shares_host
 from inference.spec import PRIORITY_ROUTINE, ModelSpec
 
 BYTES_IN_FLIGHT = 64 << 20
-"""Bytes of tensors at the server at once: eight batches of eight slices of 512 × 512, twice over."""
+"""Bytes of tensors at the server at once: eight batches of sixteen slices of 512 × 512."""
 AWAY = frozenset({"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"})
 """gRPC statuses that say nothing but that the server was not reached, or not in time."""
 IN_FLIGHT = 16
@@ -113,18 +113,13 @@ class TritonClient:
         if lent is not None and self._shared is not None:
             region, inputs = lent
             try:
-                answer = await self._request(model, inputs, priority, deadline_s)
+                return await self._request(model, inputs, priority, deadline_s)
             except InferenceServerException as error:
-                if str(error.status()) in REJECTED | {
-                    INTERNAL
-                }:  # answered: nobody reads from the region any more
-                    self._shared.give_back(region)
                 if str(error.status()) != UNKNOWN_REGION:
                     raise
                 self._shared.forget()
-            else:
+            finally:
                 self._shared.give_back(region)
-                return answer
         inputs = [_input(name, array) for name, array in arrays.items()]
         return await self._request(model, inputs, priority, deadline_s)
 

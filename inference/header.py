@@ -77,6 +77,9 @@ WRITTEN: Mapping[str, frozenset[bytes]] = {
 }
 """VRs as which each is written, where they are."""
 
+PALETTE = b"PALETTE"
+"""How Photometric Interpretation begins of images with colour tables, which only the library reads."""
+
 PLAIN_NUMBER = re.compile(rb" *[+-]?[0-9]{1,12}(?:\.[0-9]{0,14})?(?:[eE][+-]?[0-9]{1,2})? *")
 PLAIN_WHOLE = re.compile(rb" *[+-]?[0-9]{1,9} *")
 PLAIN_WORD = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9_ .]*[A-Za-z0-9_])?")
@@ -238,6 +241,8 @@ class Walk:
         if vr == SIGN:
             signed = values.get("PixelRepresentation", known.get("PixelRepresentation"))
             return self._either(raw, written, signed), start + length
+        if raw.startswith(PALETTE) and wanted[0] == "PhotometricInterpretation":
+            raise UnusualError
         return CONVERTED[vr](raw) if raw else None, start + length
 
     def _unsigned(self, raw: bytes) -> int | None:
@@ -259,7 +264,8 @@ class Walk:
         self, start: int, length: int, known: Mapping[str, Any], depth: int
     ) -> tuple[list[Header] | None, int]:
         """Headers of a sequence's items, and where the next element begins."""
-        found, at = [], start
+        found: list[Header] = []
+        at = start
         end = len(self._data) if length == UNDEFINED else start + length
         while at < end:
             group, number, size = self._tag(self._data, at)

@@ -703,7 +703,7 @@ class QuarantinedObjectRow:
             Clustering("quarantined_at", descending=True),
             Clustering("object_id", descending=False),
         ),
-        writer="producers.ingest, steps.deidentify",
+        writer="producers.ingest, steps.deidentify, steps.clean_pixels",
     )
 
     site: str

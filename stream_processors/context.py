@@ -22,8 +22,9 @@ from runtime.errors import StopError
 from runtime.ports import Objects, Tables
 from schemas.events import Envelope, Event
 from schemas.identifiers import Pseudonyms, deterministic_uuid
+from stream_processors.input_drift import InputDrift
 from stream_processors.inputs import Origin
-from stream_processors.step import DeadlineReached, RawTier, StepSettings
+from stream_processors.step import DeadlineReached, ImageMeasures, RawTier, StepSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,7 +65,11 @@ class Workbench:
     inference: Inference | None
     io: ThreadPoolExecutor
     cpu: ThreadPoolExecutor
+<<<<<<< HEAD
     apart: asyncio.Semaphore
+=======
+    drift: InputDrift
+>>>>>>> triton
 
     def context_for(self, origin: Origin) -> Context:
         """Context of one input."""
@@ -93,7 +98,11 @@ def workbench(connections: Connections, inference: Inference | None = None) -> W
         inference=inference,
         io=ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"),
         cpu=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cpu"),
+<<<<<<< HEAD
         apart=asyncio.Semaphore(os.cpu_count() or 1),
+=======
+        drift=InputDrift(connections.objects, connections.metrics),
+>>>>>>> triton
     )
 
 
@@ -172,6 +181,15 @@ class Context:
         seconds = self.clock.monotonic() - started
         self._bench.connections.metrics.observe("radstream_inference_seconds", seconds)
         return outputs
+
+    async def measured(self, site: str, measures: ImageMeasures) -> None:
+        """Tell metrics and monitoring of an image."""
+        observe, model = self._bench.connections.metrics.observe, measures.model
+        observe("radstream_image_decode_seconds", measures.decode_s, site=site, model=model)
+        observe("radstream_image_tensor_seconds", measures.tensor_s, site=site, model=model)
+        observe("radstream_image_after_seconds", measures.after_s, site=site, model=model)
+        if measures.statistics is not None:
+            await self._bench.drift.seen(site, model, measures.digest, measures.statistics, self.io)
 
     def audits(self, cause: Event | DeadlineReached) -> list[tuple[str, Event]]:
         """One audit event per action and purpose; the same input gives the same ids."""

@@ -92,6 +92,20 @@ class StepSettings:
     """Options of a site's de-identification profile (DCM codes); a site that is not named has the default's."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageMeasures:
+    """What an image's way through a model told of itself, for metrics and monitoring only."""
+
+    model: str
+    digest: str
+    """Of the model's weights."""
+    decode_s: float
+    tensor_s: float
+    after_s: float
+    statistics: Mapping[str, float] | None
+    """Of the model's input, where the image is one of those that are watched for drift."""
+
+
 class StepContext(Protocol):
     """What a step may ask for. Blocking calls (tables, objects, raw) go through `io`, heavy ones through `cpu`."""
 
@@ -162,6 +176,10 @@ class StepContext(Protocol):
         DeadLetterError
             The model refuses this item.
         """
+        ...
+
+    async def measured(self, site: str, measures: ImageMeasures) -> None:
+        """Tell metrics and monitoring of an image; never fails an input."""
         ...
 
 

@@ -63,6 +63,7 @@ KINDS = [
     Kind(photometric="RGB"),
     Kind(photometric="RGB", planar=1, frames=2),
     Kind(photometric="YBR_FULL"),
+    Kind(photometric="YBR_FULL", frames=2),
     Kind(photometric="PALETTE COLOR"),
     Kind(syntax=RLE, frames=3),
     Kind(syntax=RLE, photometric="RGB"),

@@ -15,12 +15,10 @@ from runtime.errors import RetryError
 from schemas.events import InstanceDeidentified, InstanceReceived
 from schemas.identifiers import Pseudonyms, site_key
 from schemas.rows import QuarantinedObjectRow
-from stream_processors.deidentification import DEFAULT, clean_pixels, deidentify
+from stream_processors.deidentification import deidentify
 from stream_processors.step import StepSettings
 from stream_processors.steps.deidentify import STEP
-from tests.support.burned_in import COLUMNS, ROWS, Eye, Here, Kind, file_of, glyphs, image, values_of
 from tests.support.context import MASTER, START, World, events, timeless
-from tests.support.dicoms import to_bytes
 from tests.support.events import SITE, STUDY, received, received_instance
 from tests.support.xray import PLANTED_NAME, xray
 
@@ -132,7 +130,7 @@ def large(compressed: bool) -> bytes:
 def test_a_large_file_passes_in_pieces_and_is_what_it_is_in_memory(
     world: World, monkeypatch: pytest.MonkeyPatch, compressed: bool, small: int
 ) -> None:
-    monkeypatch.setattr("stream_processors.steps.deidentify.SMALL", small)
+    monkeypatch.setattr("stream_processors.raw_files.SMALL", small)
     raw = large(compressed)
     world.raw.files = {("raw", f"{SITE}/large"): raw}
     chunk = received("e1", replace(received_instance("large"), size=len(raw)))
@@ -144,35 +142,18 @@ def test_a_large_file_passes_in_pieces_and_is_what_it_is_in_memory(
     assert (hashlib.sha256(data).hexdigest(), len(data)) == (instance.digest, instance.size)
 
 
-@pytest.mark.parametrize("frames", [1, 60], ids=["within the first read", "beyond it"])
-def test_a_site_that_asks_for_it_gets_clean_pixels_and_another_none(
-    world: World, monkeypatch: pytest.MonkeyPatch, frames: int
-) -> None:
-    monkeypatch.setattr(clean_pixels, "WORKERS", Here(Eye()))
-    kind = Kind(frames=frames)
-    world.raw.files = {("raw", f"{SITE}/us"): file_of(kind)}
-    chunk = received("e1", replace(received_instance("us"), size=len(file_of(kind))))
-    (withheld,) = cleaned_by(world, chunk).instances
-    world.settings = StepSettings(deidentification={SITE: DEFAULT.options | {"113101"}})
-    (instance,) = cleaned_by(world, chunk).instances
-
-    assert (withheld.pixels_at_risk, withheld.boxes_blanked) == ("ultrasound", 0)
-    assert (instance.pixels_at_risk, instance.boxes_blanked, instance.number_of_frames) == ("", 1, frames)
-    output = pydicom.dcmread(io.BytesIO(world.objects.get("clean", instance.object_key)))
-    pixels = output.pixel_array.reshape(frames, ROWS, COLUMNS)
-    assert not (pixels[:, glyphs()] == values_of(kind)[:, glyphs(), 0]).all()
-    assert "113101" in [each.CodeValue for each in output.DeidentificationMethodCodeSequence]
-
-
-def test_pixels_that_cannot_be_cleaned_are_quarantined(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clean_pixels, "WORKERS", Here(Eye()))
-    source = image(Kind())
-    source.Rows = 5000
-    world.raw.files = {("raw", f"{SITE}/us"): to_bytes(source)}
-    world.settings = StepSettings(deidentification={SITE: frozenset({"113101"})})
-    event = cleaned_by(world, received("e1", received_instance("us")))
-    assert [each.reason for each in event.quarantined] == ["pixels-unreadable"]
-    assert not list(world.objects.keys("clean"))
+def test_a_file_that_takes_minutes_is_handed_on_where_a_site_has_pixels_cleaned(stored: World) -> None:
+    stored.settings = StepSettings(deidentification={SITE: frozenset({"113101"})})
+    chunk = received("e1", *(received_instance(name) for name in ("a", "burned", "broken")))
+    clean, uncleaned = events(stored.run("deidentify", STEP, chunk))
+    assert isinstance(clean, InstanceDeidentified)
+    assert isinstance(uncleaned, InstanceReceived)
+    assert [each.instance for each in clean.instances] == ["in-a"]
+    assert [each.instance for each in clean.quarantined] == ["in-broken"]
+    assert uncleaned.instances == (chunk.instances[1],)
+    assert (uncleaned.received_at, uncleaned.ordered_priority) == (chunk.received_at, chunk.ordered_priority)
+    (alone,) = events(stored.run("deidentify", STEP, replace(chunk, instances=chunk.instances[1:2])))
+    assert isinstance(alone, InstanceReceived)
 
 
 def test_a_site_may_choose_other_options(stored: World) -> None:

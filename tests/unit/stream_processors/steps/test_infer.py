@@ -195,3 +195,16 @@ def test_a_later_success_replaces_what_was_given_up(stored: World) -> None:
     (findings,) = events(stored.run("publish_findings", publish_findings.STEP, completed(stored, "a", "b")))
     assert isinstance(findings, Findings)
     assert findings.status == "analysed"
+
+
+def test_an_image_tells_how_long_its_stages_took_and_one_of_a_request_is_watched(stored: World) -> None:
+    completed(stored, "a", "b", "a")
+
+    assert [(each.model, each.digest) for each in stored.measures] == [
+        (scripted_model.SPEC.name, scripted_model.SPEC.digest)
+    ] * 3
+    for each in stored.measures:
+        assert min(each.decode_s, each.tensor_s, each.after_s) >= 0
+    (watched,) = [each.statistics for each in stored.measures if each.statistics is not None]
+    assert set(watched) == {"level", "spread", "noise"}
+    assert watched["level"] == 2
