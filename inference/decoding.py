@@ -123,10 +123,8 @@ def decode_reduced(image: DicomImage, index: int, levels: int) -> Values | None:
         _check_declared_size(data, form)
         if _decompositions(data) < levels or _is_signed(data):
             return None
-        values = (
-            _lower_htj2k(data, levels) if image.syntax in HIGH_THROUGHPUT else _lower_jpeg_2000(data, levels)
-        )
-        if values.dtype != np.dtype(np.uint16) or values.ndim != 2:
+        values = _lower_resolution(image.syntax, data, levels, form.stored)
+        if values is None or values.dtype != np.dtype(np.uint16) or values.ndim != 2:
             return None
         shift = (2**levels - 1) / 2 ** (levels + 1)
         move = np.array([[1, 0, shift], [0, 1, shift]], dtype=np.float64)
@@ -134,6 +132,12 @@ def decode_reduced(image: DicomImage, index: int, levels: int) -> Values | None:
         size = (values.shape[1], values.shape[0])
         moved = cv2.warpAffine(values, move, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved)
+
+
+def _lower_resolution(syntax: str, data: Buffer, levels: int, stored: int) -> Values | None:
+    if syntax not in HIGH_THROUGHPUT:
+        return _lower_jpeg_2000(data, levels)
+    return _lower_htj2k(data, levels, stored) if stored < 16 else None
 
 
 def _lower_jpeg_2000(data: Buffer, levels: int) -> Values:
@@ -144,8 +148,15 @@ def _lower_jpeg_2000(data: Buffer, levels: int) -> Values:
     return values >> (16 - _precision(data)) if values.dtype == np.dtype(np.uint16) else values
 
 
-def _lower_htj2k(data: Buffer, levels: int) -> Values:
-    return np.asarray(imagecodecs.htj2k_decode(bytes(data), skipres=levels))
+def _lower_htj2k(data: Buffer, levels: int, stored: int) -> Values:
+    """A wavelet's averages overshoot at edges, and this library does not clip them: below 0 they come as 65536 less.
+
+    With 16 bits stored these could not be told from bright ones.
+    """
+    values = np.asarray(imagecodecs.htj2k_decode(bytes(data), skipres=levels))
+    if values.dtype != np.dtype(np.uint16):
+        return values
+    return np.clip(values.view(np.int16), 0, (1 << stored) - 1).view(np.uint16)
 
 
 def as_stored(values: Values, form: Form) -> Values:

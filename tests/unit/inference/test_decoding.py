@@ -197,9 +197,10 @@ def test_a_reduced_picture_lies_where_an_average_would(levels, syntax, encode):
         file(STORED),
         file(SIGNED, JPEG_2000_LOSSLESS, [j2k(SIGNED)]),
         file(SIGNED, HTJ2K_LOSSLESS, [bytes(imagecodecs.htj2k_encode(SIGNED))]),
+        file(STORED, HTJ2K_LOSSLESS, [bytes(imagecodecs.htj2k_encode(STORED))], BitsStored=16, HighBit=15),
         file(STORED, JPEG_2000_LOSSLESS, [bytes(imagecodecs.jpeg2k_encode(STORED, level=0, codecformat="j2k", resolutions=1))]),
     ],
-    ids=["native", "signed", "signed HTJ2K", "too few levels"],
+    ids=["native", "signed", "signed HTJ2K", "HTJ2K of 16 bits", "too few levels"],
 )  # fmt: skip
 def test_what_has_no_lower_resolution_is_not_reduced(data):
     assert decode_reduced(open_image(data), 0, 1) is None
