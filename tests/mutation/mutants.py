@@ -255,16 +255,7 @@ def main() -> int:
     parser.add_argument("--again", type=Path, help="what a run wrote: only what survived it is tried")
     given = parser.parse_args()
     again = given.again.read_text("utf-8") if given.again else ""
-    options = [
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--no-header",
-        "--import-mode=importlib",
-        "-s",
-        "-k",
-        NOT_THESE,
-    ]
+    options = ["-q", "-p", "no:cacheprovider", "--no-header", "--import-mode=importlib", "-s", "-k", NOT_THESE]
     return int(pytest.main([*options, *given.tests], plugins=[Mutating(given.modules, given.sample, again)]))
 
 

@@ -69,9 +69,7 @@ def test_a_clean_text_that_has_to_be_something_is_never_empty() -> None:
     for tag in (0x0018A003, 0x00321060, 0x00400555, 0x00181030):
         expected = b"REMOVED" if DEFAULT.basic(tag) == "D" else b""
         assert decides().value(tag, "ST", "clean-text", b"ZQNAME", EXPLICIT_LITTLE) == expected
-    required = next(
-        tag for tag, action in DEFAULT.actions.items() if action == "T" and DEFAULT.basic(tag) == "D"
-    )
+    required = next(tag for tag, action in DEFAULT.actions.items() if action == "T" and DEFAULT.basic(tag) == "D")
     assert decides().value(required, "ST", "clean-text", b"ZQNAME", EXPLICIT_LITTLE) == b"REMOVED"
 
 
@@ -80,10 +78,7 @@ def test_uids_and_dates_are_those_of_the_site_and_the_patient() -> None:
     new = NAMES.uid("1.2.3").encode()
     assert change.value(0x00080018, "UI", "new-uid", b"1.2.3\0", EXPLICIT_LITTLE) == new
     assert change.value(0x00080018, "UI", "dummy", b"1.2.3", EXPLICIT_LITTLE) == new
-    assert (
-        change.value(0x00080016, "UI", "map-uid", b"1.2.3\\" + CT_CLASS, EXPLICIT_LITTLE)
-        == new + b"\\" + CT_CLASS
-    )
+    assert change.value(0x00080016, "UI", "map-uid", b"1.2.3\\" + CT_CLASS, EXPLICIT_LITTLE) == new + b"\\" + CT_CLASS
     shifted = change.value(0x00080020, "DA", "shift-date", b"20230405", EXPLICIT_LITTLE)
     assert shifted is not None and shifted != b"20230405" and len(shifted) == 8
     assert change.days == NAMES.date_shift_days(PATIENT) != 0
@@ -98,9 +93,7 @@ def test_uids_and_dates_are_those_of_the_site_and_the_patient() -> None:
         (b"0", NAMES.patient_id("", PATIENT)),
     ],
 )
-def test_a_patient_id_becomes_a_pseudonym_and_a_placeholder_that_of_the_study(
-    value: bytes, pseudonym: str
-) -> None:
+def test_a_patient_id_becomes_a_pseudonym_and_a_placeholder_that_of_the_study(value: bytes, pseudonym: str) -> None:
     assert decides().value(0x00100020, "LO", "dummy", value, EXPLICIT_LITTLE) == pseudonym.encode()
 
 
@@ -110,10 +103,7 @@ def test_a_patient_id_is_read_in_its_character_set_and_under_its_issuer() -> Non
     new = change.value(0x00100020, "LO", "dummy", greek.encode("iso8859_7"), EXPLICIT_LITTLE)
     assert new == NAMES.patient_id("", greek).encode()
     issued = Replacing(NAMES, DEFAULT, PATIENT, "ISSUER", b"")
-    assert (
-        issued.value(0x00100020, "LO", "dummy", b"1234", EXPLICIT_LITTLE)
-        == NAMES.patient_id("ISSUER", "1234").encode()
-    )
+    assert issued.value(0x00100020, "LO", "dummy", b"1234", EXPLICIT_LITTLE) == NAMES.patient_id("ISSUER", "1234").encode()
 
 
 @pytest.mark.parametrize(
@@ -139,9 +129,7 @@ def test_a_word_of_the_patient_goes_from_whatever_would_stay(
     assert seeking.value(KERNEL, vr, rule, value, EXPLICIT_LITTLE) == new
 
 
-def test_what_is_sought_is_remembered_for_its_words_and_not_for_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_is_sought_is_remembered_for_its_words_and_not_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = decides()
     one, other = frozenset({"chest"}), frozenset({"head"})
     assert plain.seeking(one) is plain.seeking(one) is not plain.seeking(other)
