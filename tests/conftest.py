@@ -52,5 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder not in SERVER_FOLDERS:
             continue
         item.add_marker(folder)
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker("servers")
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))
