@@ -118,8 +118,7 @@ class SiteSettings(_Section):
     archive_token: SecretReference | None = None
     """Bearer token for it."""
     deidentification: list[DeidentificationOption] | None = None
-    """Options of the de-identification profile, in place of the default's; Basic is always on. With 113101 pixels at risk of
-    burned-in text are cleaned instead of withheld."""
+    """Options of its profile in place of the default's; with 113101 pixels at risk are cleaned instead of withheld."""
     readers: PositiveInt = 1
     """People who get the site's pages: its alert budget is counted for so many."""
 
