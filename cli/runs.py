@@ -27,9 +27,9 @@ from deploy.local.settings import cluster_settings
 from inference.server import free_ports
 from runtime.connections import Connections
 from runtime.credentials import new_token
+from runtime.deidentification import DeidentificationOption
 from runtime.settings import (
     ENCODED,
-    DeidentificationOption,
     HttpSettings,
     KeySettings,
     SecretReference,

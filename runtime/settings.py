@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from runtime.deidentification import DeidentificationOption
 from runtime.errors import StopError
 
 SETTINGS_VARIABLE = "RADSTREAM_SETTINGS"
@@ -95,12 +96,6 @@ class _Section(BaseModel):
     """A table of the settings file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-DeidentificationOption = Literal[
-    "113101", "113103", "113104", "113105", "113107", "113108", "113109", "113110", "113111", "113112"
-]
-"""DCM codes of the options that de-identification offers (`docs/deidentification.md`)."""
 
 
 class SiteSettings(_Section):
