@@ -122,8 +122,8 @@ def _found(told: dict[str, Any]) -> Iterator[str]:
     yield "within one cell of the map, among true positives. The finding's cells are those it covers by a quarter or more. A box"
     yield "is drawn round the part that touches the strongest cell (cells touch by sides and corners: a thin slanting finding is"
     yield "one) and held to the part of the finding it lies on; where findings lie in several places, round everything, and held"
-    yield "to the whole. Which of the two a label has, and from which logit of the map a cell belongs to the region, was chosen on"
-    yield "the calibration images.\n"
+    yield "to the whole. Which of the two a label has, and from which logit of the map a cell belongs to it, was chosen on the"
+    yield "calibration images.\n"
     yield "| Finding | Pointing | IoU | Box within a cell | Drawn round | From logit |\n|---|---|---|---|---|---|"
     for name, each in measured["labels"].items():
         where, label = each["localisation"], told["labels"][name]
