@@ -70,6 +70,7 @@ class StudyInstance:
     photometric_interpretation: str
     synthetic: bool
     pixels_at_risk: str
+    boxes_blanked: int = 0
     received_at: int
 
 

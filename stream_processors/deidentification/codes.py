@@ -49,9 +49,14 @@ PHOTOMETRIC: Final = frozenset(
 )  # fmt: skip
 """PS3.3 §C.7.6.3.1.2."""
 
+MISSPELT_CHARACTER_SETS: Final = frozenset(
+    each.replace("ISO_IR", "ISO-IR") for each in python_encoding if each.startswith("ISO_IR")
+)
+"""What some devices write; readers know it."""
+
 ALLOWED: Final = MappingProxyType(
     {
-        0x00080005: frozenset(python_encoding),
+        0x00080005: frozenset(python_encoding) | MISSPELT_CHARACTER_SETS,
         0x00080060: MODALITIES,
         0x00100040: frozenset({"M", "F", "O"}),
         0x00102203: frozenset({"ALTERED", "UNALTERED"}),

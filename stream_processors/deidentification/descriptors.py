@@ -33,8 +33,8 @@ _DIGITS = re.compile(r"[0-9]+")
 _ROUND = re.compile(r"[1-9][0-9]{0,2}000")
 """Thousands: a setting; one in a thousand ids looks so."""
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_NEVER = re.compile(r"[^\x20-\x7e]|[@^=]|//")
-"""Control and foreign characters, marks of addresses and of person names."""
+_NEVER = re.compile(r"[^\x20-\x7e]|[@^=]|(?<!\bhttp:)(?<!\bhttps:)//")
+"""Control and foreign characters, marks of addresses and of person names; of a web address each part is a word."""
 _DATE = re.compile(
     r"(?<![0-9])(?:(?:19|20)[0-9]{2}[-/. ]?[01][0-9][-/. ]?[0-3][0-9]|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:19|20)?[0-9]{2})(?![0-9])"
 )
@@ -52,10 +52,15 @@ def vocabulary() -> frozenset[str]:
 
 
 @lru_cache(maxsize=8192)
-def is_harmless(text: str, *, code: bool = False) -> bool:
-    """Whether every word of one value is on the list and no number in it is long enough to name someone."""
+def is_harmless(text: str, *, code: bool = False, model: bool = False) -> bool:
+    """Whether every word of one value is on the list and no number in it is long enough to name someone.
+
+    In the model of a device short numbers may follow each other ("9840 500 70201").
+    """
     free = FREE_LETTERS_OF_CODE if code else FREE_LETTERS
-    if _NEVER.search(text) or _DATE.search(text) or _LONG_NUMBER.search(text) or _TITLED.search(text):
+    if _NEVER.search(text) or _DATE.search(text) or _TITLED.search(text):
+        return False
+    if not model and _LONG_NUMBER.search(text):
         return False
     return all(_word_stays(word, free) for word in text.split())
 
@@ -76,6 +81,11 @@ def cleaned(text: str) -> str:
 
 
 def _word_stays(word: str, free: int) -> bool:
+    """Judge a word; what commas part is a list of settings, and judged one by one."""
+    return all(_part_stays(part, free) for part in word.split(","))
+
+
+def _part_stays(word: str, free: int) -> bool:
     if _ROUND.fullmatch(word):
         return True
     digits = _DIGITS.findall(word)
@@ -100,4 +110,5 @@ def _run_stays(run: str, free: int) -> bool:
     if len(run) <= free or lower in words:
         return True
     parts = _CAMEL.findall(run)
-    return len(parts) > 1 and all(len(part) > FREE_LETTERS and part.lower() in words for part in parts)
+    long = [part for part in parts if len(part) > FREE_LETTERS]
+    return len(parts) > 1 and bool(long) and all(part.lower() in words for part in long)

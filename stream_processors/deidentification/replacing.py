@@ -67,6 +67,7 @@ class Replacing:
             rules.AGE: lambda _tag, _vr, text: capped_age(text),
             rules.NUMBER: lambda _tag, _vr, text: "" if self._numbers(text) or not is_number(text) else text,
             rules.SCRUB: lambda _tag, vr, text: text if self._harmless(text, vr) else "",
+            rules.MODEL: lambda _tag, _vr, text: text if self._is_model(text) else "",
             rules.CODE: lambda _tag, _vr, text: "" if self._names(text) or not text.isprintable() else text,
             rules.HOLD: lambda _tag, _vr, text: "" if self._names(text) else text,
         }
@@ -132,6 +133,9 @@ class Replacing:
 
     def _harmless(self, text: str, vr: str) -> bool:
         return is_harmless(text, code=vr == "CS") and not self._names(text)
+
+    def _is_model(self, text: str) -> bool:
+        return is_harmless(text, model=True) and not self._names(text)
 
     def uid(self, uid: str) -> str:
         """Rename a UID; registered ones stay."""

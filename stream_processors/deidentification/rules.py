@@ -32,8 +32,7 @@ ALWAYS_REMOVED: Final = frozenset(
     {
         0x00080001,  # Length to End: a length of the source
         0x00120062,  # Patient Identity Removed: what the source claims; ours is written anew
-        0x00120063,  # De-identification Method
-        0x00120064,  # De-identification Method Code Sequence
+        0x00120063,  # De-identification Method: cleaned, and written anew with ours behind it
         0x00280303,  # Longitudinal Temporal Information Modified
         0x00420010,  # Document Title: not in the table, and testers find names in it
     }
@@ -43,15 +42,22 @@ FIRST_GROUP: Final = 0x0004
 """Groups below are those of commands and file meta: none belongs in a data set."""
 
 _VOCABULARY_UIDS: Final = frozenset(
-    {"CodingSchemeUID", "ContextUID", "MappingResourceUID", "ContextGroupExtensionCreatorUID"}
-)
+    {
+        "CodingSchemeUID", "ContextUID", "CreatorVersionUID", "MappingResourceUID",
+        "ContextGroupExtensionCreatorUID",
+    }
+)  # fmt: skip
+"""They name a vocabulary, or a version of software."""
+
+MODEL_NAME: Final = 0x00081090
 
 REMOVE, EMPTY, DUMMY, NEW_UID, KEEP, SHIFT = "remove", "empty", "dummy", "new-uid", "keep", "shift-date"
-CLEAN_ITEMS, MAP_UID, SCRUB, CLEAN, NUMBER, AGE, PASS, CODE, HOLD = (
-    "items", "map-uid", "scrub", "clean-text", "number", "cap-age", "pass", "code", "hold",
+CLEAN_ITEMS, MAP_UID, SCRUB, CLEAN, NUMBER, AGE, PASS, CODE, HOLD, MODEL = (
+    "items", "map-uid", "scrub", "clean-text", "number", "cap-age", "pass", "code", "hold", "model",
 )  # fmt: skip
 """KEEP holds a patient's characteristic to its code list; HOLD keeps a text as long as it names no patient;
-SCRUB empties a short text that is no vocabulary; CLEAN takes the words that are none out of a text."""
+SCRUB empties a short text that is no vocabulary, MODEL the same for a device's name, in which several short numbers
+may follow each other; CLEAN takes the words that are none out of a text."""
 
 _BY_VR: Final = {
     **dict.fromkeys(("AE", "PN", "TM", "UR"), EMPTY),
@@ -85,7 +91,7 @@ def rule(profile: Profile, tag: int, vr: str) -> str:
 
 
 def is_vocabulary_uid(tag: int) -> bool:
-    """Whether an attribute names a vocabulary and no instance."""
+    """Whether an attribute names a vocabulary or a version, and no instance."""
     return keyword_of(tag) in _VOCABULARY_UIDS
 
 
@@ -129,6 +135,8 @@ def unlisted(profile: Profile, tag: int, vr: str) -> str:
         return SHIFT if profile.shifts_dates else EMPTY
     if vr == "UI":
         return PASS if profile.keeps_uids else MAP_UID
+    if tag == MODEL_NAME and vr in SHORT_TEXT_VRS:
+        return MODEL
     if vr in PROSE_VRS:
         return CLEAN if profile.cleans_descriptors else EMPTY
     return _BY_VR.get(vr, PASS)

@@ -19,11 +19,11 @@ from stream_processors.deidentification.codes import ALLOWED
 from stream_processors.deidentification.descriptors import cleaned, is_harmless
 from stream_processors.deidentification.dictionary import registered_type, vr_of
 from stream_processors.deidentification.identity import Identity, is_instance_uid
-from stream_processors.deidentification.profile import EDITION, Profile
+from stream_processors.deidentification.profile import METHOD, Profile
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.rules import CODE_VALUES
 from stream_processors.deidentification.second_reader import Element, Reading, read_again
-from stream_processors.deidentification.table import safe_private
+from stream_processors.deidentification.table import MEANINGS, safe_private
 from stream_processors.deidentification.values import DUMMIES, DUMMY_DATE, kept, shift_date
 
 META_TAGS: Final = frozenset(
@@ -77,6 +77,7 @@ def verify(data: bytes, profile: Profile, expected: Expected, size: int | None =
     _require(reading.end == (len(data) if size is None else size) and len(reading.elements) > len(MARKS))
     _require(Counter(each.tag for each in reading.meta) <= Counter(META_TAGS))
     _require(not expected.pixels_withheld or reading.pixels_at < 0)
+    _require_names(reading)
     _require_marks(reading, profile, expected.codes)
     held = _require_each(reading, profile, expected)
     end = reading.pixels_at if reading.pixels_at >= 0 else len(data)
@@ -88,17 +89,38 @@ def _require(condition: bool) -> None:
         raise RefusedError("verification-failed")
 
 
+def _require_names(reading: Reading) -> None:
+    """Ask for one class and one instance, the same in file meta and data set: a damaged VR may have emptied them."""
+    meta = {each.tag: each.value.rstrip(b" \0") for each in reading.meta}
+    top = {each.tag: each.value.rstrip(b" \0") for each in reading.elements if not each.around}
+    for frame, inside in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
+        _require(bool(meta.get(frame)) and meta.get(frame) == top.get(inside))
+
+
 def _require_marks(reading: Reading, profile: Profile, done: tuple[str, ...]) -> None:
     top = {each.tag: each.value.rstrip(b" \0") for each in reading.elements if not each.around}
-    _require(top.get(0x00120062) == b"YES" and EDITION.encode() in top.get(0x00120063, b""))
-    codes = [
-        each.value.decode("latin-1").strip(" \0")
-        for each in reading.elements
-        if each.tag == 0x00080100 and each.around == (0x00120064,)
-    ]
-    items = sum(each.items for each in reading.elements if each.tag == 0x00120064 and not each.around)
-    _require(codes == list(done) and items == len(codes))
+    methods = [part.strip(" \0") for part in top.get(0x00120063, b"").decode("latin-1").split("\\")]
+    _require(top.get(0x00120062) == b"YES" and methods[-1] == METHOD)
+    _require(all(is_harmless(method) for method in methods[:-1]))
+    _require_codes(reading, done)
     _require(top.get(0x00280303) == (b"MODIFIED" if profile.shifts_dates else b"REMOVED"))
+
+
+def _require_codes(reading: Reading, done: tuple[str, ...]) -> None:
+    """Ask for an item for each thing that was done, behind those of earlier steps."""
+    place = [each for each in reading.elements if each.tag == 0x00120064 and not each.around]
+    inside = [each for each in reading.elements if each.around[:1] == (0x00120064,)]
+    ours = [(each.around, each.tag, each.value.rstrip(b" \0")) for each in inside[-3 * len(done) :]]
+    asked = [
+        ((0x00120064,), tag, value)
+        for code in done
+        for tag, value in (
+            (0x00080100, code.encode()),
+            (0x00080102, b"DCM"),
+            (0x00080104, MEANINGS[code].encode()[:64].rstrip()),
+        )
+    ]
+    _require(len(place) == 1 and place[0].items >= len(done) and ours == asked)
 
 
 def _require_each(reading: Reading, profile: Profile, expected: Expected) -> set[str]:
@@ -111,7 +133,7 @@ def _require_each(reading: Reading, profile: Profile, expected: Expected) -> set
     for each in reading.elements:
         if not each.around and each.tag in MARKS:
             continue
-        if each.around and (each.around[0] == 0x00120064 or each.around in dummies):
+        if each.around in dummies:
             continue
         if each.tag >> 16 & 1:
             _require(profile.keeps_safe_private and _private_holds(each, creators))
@@ -135,7 +157,7 @@ def _state(profile: Profile, tag: int, vr: str) -> str:
     if vr == "UN" and public:
         vr = vr_of(tag)
     nameless = tag & 0xFFFF == 0 or tag >> 16 < 4 or vr in ("", "UN") or not (public or action)
-    if action == "X" or nameless or tag in (0x00420010, *MARKS):
+    if action == "X" or nameless or tag in (0x00420010, *MARKS - {0x00120064}):
         return "absent"
     if vr == "SQ":
         return {"Z": "empty-sequence", "D": "dummy-sequence"}.get(action, "any")
@@ -161,6 +183,8 @@ def _kept_state(tag: int, vr: str) -> str:
 def _unlisted_state(profile: Profile, tag: int, vr: str) -> str:
     if tag in CODE_VALUES:
         return "any"
+    if tag == 0x00081090 and vr in _SHORT_TEXT:
+        return "model"
     if tag in ALLOWED:
         return "kept"
     dates = "date" if profile.shifts_dates else "empty"
@@ -192,6 +216,8 @@ def _holds(state: str, each: Element, expected: Expected, shifted: set[str]) -> 
         return all(_uid_holds(each.tag, text, state, expected) for text in texts if text)
     if state == "kept":
         return all(not text or kept(each.tag, each.vr, text) == text for text in texts)
+    if state == "model":
+        return all(is_harmless(text, model=True) for text in texts)
     if state == "word":
         return all(is_harmless(text, code=each.vr == "CS") for text in texts)
     if state == "clean":

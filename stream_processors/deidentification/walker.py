@@ -50,6 +50,12 @@ MAX_REMEMBERED: Final = 8192
 MAX_REMEMBERED_BYTES: Final = 64
 
 
+METHODS: Final = 0x00120064
+"""De-identification Method Code Sequence: earlier steps' items stay before ours (PS3.15 §E.1.1)."""
+
+_READ: Final = frozenset({rules.SCRUB, rules.CLEAN, rules.HOLD, rules.NUMBER, rules.CODE, rules.MODEL})
+"""Rules whose texts, where they stay, are searched for names."""
+
 _NUMERIC: Final = b"0123456789+-.eE\\ \0"
 
 Path = tuple[object, ...]
@@ -84,6 +90,8 @@ class Walker:
         self.pixels_at = -1
         self.pixels_value_at = -1
         self.encapsulated = False
+        self.methods = (-1, -1, -1, -1)
+        """Of the sequence of methods at top level: its start, its first item, the end of its last, its end."""
         self.until = time.monotonic() + MAX_SECONDS
 
     def data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per element would cost more than its work
@@ -208,10 +216,12 @@ class Walker:
         mark, delta = len(self.edits), self.delta
         if length != UNDEFINED:
             self.edits.append((begin - 4, begin, b"", path, entry.tag, ""))
-        at, number = begin, 0
+        start, at, number = at, begin, 0
         while at < stop:
             tag, item_length = self._item(inside, at)
             if tag == SEQUENCE_END and length == UNDEFINED:
+                if entry.tag == METHODS and not depth:
+                    self.methods = (start, begin, at, at + 8)
                 return at + 8
             if tag != ITEM:
                 raise RefusedError("malformed")
@@ -220,6 +230,8 @@ class Walker:
         if at != stop or length == UNDEFINED:
             raise self.cut_short()
         self._follow(mark, self.delta - delta + length, length, encoding)
+        if entry.tag == METHODS and not depth:
+            self.methods = (start, begin, at, at)
         return at
 
     def _one_item(self, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int) -> int:
@@ -341,7 +353,7 @@ class Walker:
             return
         new = self.replacing.value(tag, vr, rule, value, encoding)
         if new is None:
-            if rule in (rules.SCRUB, rules.CLEAN, rules.HOLD, rules.NUMBER, rules.CODE):
+            if rule in _READ:
                 self.texts.append(value)
             if rule == rules.SCRUB and len(value) <= MAX_REMEMBERED_BYTES and len(_harmless) < MAX_REMEMBERED:
                 _harmless[vr, value] = None

@@ -1,180 +1,185 @@
-"""`python -m tests.fuzz.deidentification --seconds 3600`: damage files for as long as one likes, and say what happened.
+"""`python -m tests.fuzz.deidentification --seconds 3600`: fuzz walker, verifier and streaming, guided by coverage.
 
-What must hold for any bytes: the engine gives a verified file or a documented reason, the second reader its one reason,
-a plan of a head the plan of the whole or a wish for more; nothing takes longer than `PATIENCE`. All else is a finding: its
-input is kept under `--findings`, and the command ends with status 1.
+Atheris (`make fuzz` installs it) instruments the package and keeps every input that reaches something new; half of all
+inputs are damaged where it matters to a reader of DICOM (`seeds`), half by libFuzzer. What must hold is in `ways`; what
+does not is a finding: its input is kept under `--findings`, and the command ends with status 1. `--replay` runs the kept
+inputs again and says what part of each module's lines they reach.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import io
+import importlib
+import json
+import os
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from types import CodeType, FrameType, ModuleType
+from typing import Any
 
-from cli.demo_studies import public_file
-from schemas.identifiers import PseudonymKey, Pseudonyms
-from stream_processors.deidentification import (
-    DEFAULT,
-    REASONS,
-    MoreNeededError,
-    Profile,
-    RefusedError,
-    deidentify,
-    plan,
-)
-from stream_processors.deidentification.second_reader import read_again
-from tests.support.dicoms import Options, ct_slice, dx_chest, mr_slice, secondary_capture, to_bytes
-
-NAMES = Pseudonyms(PseudonymKey("fuzz", hashlib.sha256(b"a key for fuzzing").digest()))
+PACKAGE = "stream_processors.deidentification"
+MODULES = (
+    "walker", "rules", "values", "replacing", "kinds", "facts", "repeats", "runs", "part10", "encoding", "engine",
+    "identity", "descriptors", "codestreams", "output", "streaming", "second_reader", "verify",
+)  # fmt: skip
+"""What an input can reach: the walk, the stream and the verifier."""
 PATIENCE = 10.0
 """seconds of processor time for one input of some kilobytes: a hundred times what it takes."""
-LARGEST_SEED = 60_000
-"""bytes; smaller files are damaged more often in one place that matters."""
-PUBLIC = (
-    "MR_small.dcm", "rtplan.dcm", "rtdose_1frame.dcm", "image_dfl.dcm", "nested_priv_SQ.dcm", "priv_SQ.dcm",
-    "UN_sequence.dcm", "reportsi.dcm", "test-SR.dcm", "waveform_ecg.dcm", "MR_small_RLE.dcm", "ExplVR_BigEnd.dcm",
-    "JPEG2000-embedded-sequence-delimiter.dcm", "no_meta.dcm", "meta_missing_tsyntax.dcm", "SC_rgb_small_odd.dcm",
-    "empty_charset_LEI.dcm", "liver_1frame.dcm", "CT_small.dcm", "zipMR.gz", "eCT_Supplemental.dcm", "parametric_map_float.dcm",
-)  # fmt: skip
-"""Of pydicom's own test data; those that it does not ship are left out."""
-TOKENS = (
-    b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0", b"\xff\xff\xff\xff", b"\0\0\0\0", b"SQ\0\0", b"UN\0\0",
-    b"\xe0\x7f\x10\0OW\0\0", b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff", b"\x09\0\x10\0LO", b"\x08\0\x05\0CS", b"\\",
-    b"\x10\0\x10\0PN",
-)  # fmt: skip
-"""Bytes that mean something to a reader of DICOM."""
-SAFE_PRIVATE = Profile(frozenset({"113111", "113104", "113103"}))
+SAYS_EVERY = 20.0
+"""seconds of processor time between two tallies on disk."""
+LONGEST = 65_536
+"""bytes of an input."""
 
 
-def seeds(folders: list[Path]) -> list[bytes]:
-    """Well-formed files of every kind, small ones."""
-    full = Options(private=True, nested=True)
-    made = [to_bytes(build("a", full)) for build in (ct_slice, dx_chest, mr_slice, secondary_capture)]
-    for name in PUBLIC:
-        try:
-            made.append(public_file(name))
-        except (OSError, KeyError, ValueError):
-            continue
-    made += [path.read_bytes() for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [each for each in made if len(each) <= LARGEST_SEED]
+class Tally:
+    """How each way ended, and where the findings go."""
 
+    def __init__(self, findings: Path) -> None:
+        self.findings = findings
+        self.ended: Counter[str] = Counter()
+        self.found = 0
+        self.said_at = 0.0
 
-def damaged(seed: bytes, others: list[bytes], chance: random.Random) -> bytes:
-    """Change a file in a few places: flipped, cut, doubled, crossed with another, or given what means something."""
-    data = bytearray(seed)
-    for _ in range(chance.choice((1, 1, 2, 3, 8))):
-        at = chance.randrange(128, len(data) + 1) if len(data) > 128 else 0
-        if chance.random() < 0.6:  # most of what matters stands at the beginning
-            at = min(at, 128 + int(chance.expovariate(1 / 900)))
-        size = min(int(chance.expovariate(1 / 12)) + 1, len(data) - at)
-        kind = chance.randrange(7)
-        if kind == 0 and at < len(data):
-            data[at] = chance.randrange(256)
-        elif kind == 1:
-            del data[at : at + size]
-        elif kind == 2:
-            data[at:at] = data[at : at + size * 8]
-        elif kind == 3:
-            token = chance.choice(TOKENS)
-            data[at : at + len(token)] = token
-        elif kind == 4:
-            data[at:at] = chance.choice(TOKENS)
-        elif kind == 5:
-            other = chance.choice(others)
-            begin = chance.randrange(len(other))
-            data[at : at + size] = other[begin : begin + size * 8]
-        else:
-            del data[at + size * 20 :]
-    return bytes(data)
+    def run(self, raw: bytes) -> None:
+        """Take one input through all ways."""
+        from tests.fuzz.ways import Finding, ways
 
-
-def _engine(raw: bytes, profile: Profile) -> str:
-    try:
-        done = deidentify(raw, NAMES, profile)
-    except RefusedError as refused:
-        return refused.reason if refused.reason in REASONS else "FINDING reason"
-    assert done.data[:132] == bytes(128) + b"DICM"
-    again = deidentify(done.data, NAMES, profile)
-    assert again.report.own_output
-    assert again.data == done.data
-    return f"withheld: {done.pixels_at_risk}" if done.pixels_at_risk else "verified"
-
-
-def _reader(raw: bytes) -> str:
-    try:
-        read_again(raw)
-    except RefusedError as refused:
-        return "doubted" if refused.reason == "verification-failed" else "FINDING reason"
-    return "read"
-
-
-def _head(raw: bytes, given: int) -> str:
-    outcomes = []
-    for head in (raw[:given], raw):
-        try:
-            outcomes.append(plan(head, len(raw), NAMES).pieces)
-        except MoreNeededError as needed:
-            return "more" if len(head) < needed.size <= len(raw) else "FINDING size"
-        except RefusedError as refused:
-            outcomes.append((refused.reason.encode(),))
-    assert outcomes[0] == outcomes[1] or isinstance(outcomes[0][0], bytes)
-    return "planned"
-
-
-def fuzz(seconds: float, seed: int, folders: list[Path], findings: Path) -> tuple[Counter[str], int]:
-    """Try damaged files; give how each ended, and how many findings there are."""
-    chance, ended, found = random.Random(seed), Counter[str](), 0
-    whole = seeds(folders)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        raw = damaged(chance.choice(whole), whole, chance)
-        given = chance.randrange(len(raw) + 1)
-        ways: dict[str, Callable[[], str]] = {
-            "engine": partial(_engine, raw, DEFAULT),
-            "engine, safe private": partial(_engine, raw, SAFE_PRIVATE),
-            "second reader": partial(_reader, bytes(128) + raw[128:]),
-            "head": partial(_head, raw, given),
-        }
-        for name, way in ways.items():
+        for name, way in ways(raw).items():
             began = time.process_time()
             try:
                 outcome = way()
+            except Finding as finding:
+                outcome = f"FINDING {finding}"
             except Exception as error:  # noqa: BLE001 - what fuzzing looks for
                 outcome = f"FINDING {type(error).__name__}"
             if time.process_time() - began > PATIENCE:
                 outcome = "FINDING slow"
-            ended[f"{name}: {outcome}"] += 1
-            if outcome.startswith("FINDING"):
-                found += 1
-                findings.mkdir(parents=True, exist_ok=True)
-                (findings / f"{name.replace(', ', '-').replace(' ', '-')}-{found}.dcm").write_bytes(raw)
-    return ended, found
+            self.ended[f"{name}: {outcome}"] += 1
+            if "FINDING" in outcome:
+                self.found += 1
+                self.findings.mkdir(parents=True, exist_ok=True)
+                digest = hashlib.sha256(raw).hexdigest()[:12]
+                (self.findings / f"{name.replace(' ', '-')}-{digest}.dcm").write_bytes(raw)
+
+    def said(self) -> str:
+        """Write how everything ended."""
+        lines = [f"{count:10} {name}" for name, count in sorted(self.ended.items())]
+        lines.append(
+            f"{self.ended.total():10} executions, {self.found} findings, {time.process_time():.0f} s of processor time"
+        )
+        return "\n".join(lines) + "\n"
+
+
+def fuzz(seconds: float, seed: int, folders: list[Path], corpus: Path, tally: Tally) -> None:
+    """Fuzz for so much processor time, then say what came of it and end the process: libFuzzer does not return."""
+    atheris: Any = importlib.import_module("atheris")
+    with atheris.instrument_imports(include=[PACKAGE]):
+        for name in MODULES:
+            importlib.import_module(f"{PACKAGE}.{name}")
+    from tests.fuzz.seeds import damaged, data_set_at, seeds
+
+    whole = seeds(folders)
+    corpus.mkdir(parents=True, exist_ok=True)
+    for each in whole:
+        (corpus / hashlib.sha256(each).hexdigest()[:16]).write_bytes(each)
+
+    def one(raw: bytes) -> None:
+        tally.run(raw)
+        if time.process_time() > tally.said_at + SAYS_EVERY:
+            tally.said_at = time.process_time()
+            counted = {"seconds": tally.said_at, "found": tally.found, "ended": tally.ended}
+            (corpus.parent / f"{corpus.name}-{seed}.json").write_text(json.dumps(counted), "utf-8")
+        if time.process_time() > seconds:
+            sys.stdout.write(tally.said())
+            sys.stdout.flush()
+            os._exit(1 if tally.found else 0)
+
+    def mutated(raw: bytes, most: int, chosen: int) -> bytes:
+        chance = random.Random(chosen)
+        if chance.random() < 0.5:
+            return damaged(raw or whole[0], whole, chance)[:most]
+        kept = (
+            data_set_at(raw) if chance.random() < 0.9 else 0
+        )  # past the frame, behind which most readers stop
+        return raw[:kept] + bytes(atheris.Mutate(raw[kept:] or b"\0", most - kept))
+
+    flags = [
+        f"-seed={seed}",
+        f"-max_len={LONGEST}",
+        "-timeout=120",
+        "-rss_limit_mb=4096",
+        "-print_final_stats=1",
+    ]
+    atheris.Setup([sys.argv[0], str(corpus), *flags], one, custom_mutator=mutated)
+    atheris.Fuzz()
+
+
+def _lines(code: CodeType) -> set[int]:
+    own = {line for _, _, line in code.co_lines() if line}
+    return own.union(*(_lines(each) for each in code.co_consts if isinstance(each, CodeType)))
+
+
+def replay(corpus: Path, tally: Tally) -> str:
+    """Run the kept inputs again; say what share of each module's lines in functions they reach."""
+    modules: dict[str, ModuleType] = {}
+    for name in MODULES:
+        module = importlib.import_module(f"{PACKAGE}.{name}")
+        modules[str(module.__file__)] = module
+    reached: dict[str, set[int]] = {path: set() for path in modules}
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        lines = reached.get(frame.f_code.co_filename)
+        if lines is None:
+            return None
+        if event in ("call", "line"):
+            lines.add(frame.f_lineno)
+        return trace
+
+    sys.settrace(trace)
+    for path in sorted(corpus.iterdir()):
+        tally.run(path.read_bytes())
+    sys.settrace(None)
+    said = []
+    for path, lines in reached.items():
+        top = compile(Path(path).read_text("utf-8"), path, "exec")
+        inside: set[int] = set().union(
+            *(_lines(each) for each in top.co_consts if isinstance(each, CodeType))
+        )
+        body = inside - {line for line in inside if line in _definitions(top)}
+        said.append(f"{100 * len(lines & body) / max(len(body), 1):6.1f} % {Path(path).stem}"
+                    f"  not reached: {sorted(body - lines)}\n")  # fmt: skip
+    return "".join(said)
+
+
+def _definitions(top: CodeType) -> set[int]:
+    """Lines that run when a module is imported: those of its classes and signatures."""
+    own = {line for _, _, line in top.co_lines() if line}
+    for each in top.co_consts:
+        if isinstance(each, CodeType) and not each.co_flags & 0x1:  # no fast locals: a class body
+            own |= _definitions(each)
+    return own
 
 
 def main() -> int:
     """Run it, and say how each input ended."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of processor time")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--findings", type=Path, default=Path(".fuzz-findings"))
+    parser.add_argument("--findings", type=Path, default=Path(".fuzz/findings"))
+    parser.add_argument("--corpus", type=Path, default=Path(".fuzz/corpus"))
+    parser.add_argument("--replay", action="store_true", help="run what was kept again, and measure coverage")
     parser.add_argument("folders", type=Path, nargs="*", help="folders with more files to begin with")
     given = parser.parse_args()
-    ended, found = fuzz(given.seconds, given.seed, given.folders, given.findings)
-    out = io.StringIO()
-    for name, count in sorted(ended.items()):
-        out.write(f"{count:10} {name}\n")
-    out.write(
-        f"{ended.total():10} executions, {found} findings, {time.process_time():.0f} s of processor time\n"
-    )
-    sys.stdout.write(out.getvalue())
-    return 1 if found else 0
+    tally = Tally(given.findings)
+    if given.replay:
+        sys.stdout.write(replay(given.corpus, tally) + tally.said())
+        return 1 if tally.found else 0
+    fuzz(given.seconds, given.seed, given.folders, given.corpus, tally)
+    return 0
 
 
 if __name__ == "__main__":

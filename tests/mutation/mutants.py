@@ -1,7 +1,9 @@
 """`python -m tests.mutation.mutants MODULE... --tests PATH...`: change a module in one place at a time, and see who notices.
 
-Each mutant is run in a process of its own, forked where the libraries are imported and the module is not. A mutant that no
-test notices survives, and is listed by line and change.
+The tests are collected once. Each mutant is a process of its own, forked where everything is imported: the code of the
+module's functions, and its constants wherever they were imported, are replaced there, what was remembered is forgotten,
+and the tests run until one fails; those that noticed most before come first. A mutant that no test notices survives, and
+is listed by line and change.
 """
 
 from __future__ import annotations
@@ -10,20 +12,24 @@ import argparse
 import ast
 import copy
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
 
-TIMEOUT = 120
-"""seconds for the tests of one mutant; a mutant that hangs is noticed."""
-HEAVY = ("numpy", "pydicom", "cryptography", "PIL.Image")
-"""Imported once, before the first fork; nothing that pytest wants to import itself."""
+import pytest
+from _pytest import runner
+
+PATIENCE = 20.0
+"""times what the tests take without any change; a mutant that takes longer is noticed."""
+
+NOT_THESE = "not every_real_file"
+"""Tests that cost more than they notice."""
 
 _COMPARES: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -55,7 +61,7 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901, PLR0912 - one br
         yield ast.IfExp(node.test, node.orelse, node.body)
     elif isinstance(node, ast.If):
         yield ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
-    elif isinstance(node, ast.Return) and node.value is not None:
+    elif isinstance(node, ast.Return) and not _is_nothing(node.value):
         yield ast.Return(None)
     elif isinstance(node, ast.Continue):
         yield ast.Break()
@@ -63,6 +69,10 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901, PLR0912 - one br
         yield ast.AugAssign(node.target, _OPERATORS[type(node.op)](), node.value)
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         yield ast.Pass()
+
+
+def _is_nothing(value: ast.expr | None) -> bool:
+    return value is None or (isinstance(value, ast.Constant) and value.value is None)
 
 
 def _skipped(tree: ast.AST) -> set[int]:
@@ -117,45 +127,121 @@ def _with(tree: ast.Module, node: ast.AST, new: ast.AST) -> str | None:
     return text
 
 
-class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Loads one module from other source."""
-
-    def __init__(self, name: str, path: Path, source: str) -> None:
-        self.name, self.path, self.source = name, path, source
-
-    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        """Answer for the module, and for no other."""
-        if name != self.name:
-            return None
-        return importlib.util.spec_from_loader(name, self, origin=str(self.path))
-
-    def get_source(self, _name: str) -> str:
-        """Give the mutant's source."""
-        return self.source
+def _functions(holder: Any, module: str) -> Iterator[tuple[str, FunctionType]]:
+    for name, value in list(vars(holder).items()):
+        plain = value.fget if isinstance(value, property) else getattr(value, "__wrapped__", value)
+        if isinstance(plain, FunctionType) and plain.__module__ == module:
+            yield name, plain
+        elif isinstance(value, type) and value.__module__ == module:
+            yield from ((f"{name}.{inner}", each) for inner, each in _functions(value, module))
 
 
-def survives(name: str, path: Path, source: str, tests: list[str]) -> bool:
-    """Whether no test notices; a crash, a hang and a failure all count as noticed."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    signal.alarm(TIMEOUT)
-    for descriptor in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-    sys.meta_path.insert(0, _Mutated(name, path, source))
-    import pytest
+def _become(module: ModuleType, source: str) -> None:
+    """Put a mutant's code and constants in the place of the module's."""
+    changed = ModuleType(module.__name__)
+    changed.__dict__.update(__file__=module.__file__, __package__=module.__package__)
+    sys.modules[module.__name__], before = changed, module
+    try:
+        exec(compile(source, str(module.__file__), "exec"), changed.__dict__)  # noqa: S102 - what a mutant is
+    finally:
+        sys.modules[module.__name__] = before
+    mutated = dict(_functions(changed, module.__name__))
+    for name, function in _functions(module, module.__name__):
+        if name in mutated:
+            function.__code__ = mutated[name].__code__
+            function.__defaults__ = mutated[name].__defaults__
+    everywhere = [each for each in list(sys.modules.values()) if isinstance(each, ModuleType)]
+    for name, value in list(vars(module).items()):
+        new = vars(changed).get(name, value)
+        if callable(value) or isinstance(value, type | ModuleType) or name.startswith("__") or new is value:
+            continue
+        if name == "_harmless" or new == value:
+            continue
+        for each in everywhere:
+            if vars(each).get(name) is value:
+                setattr(each, name, new)
 
-    options = [
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "--no-header",
-        "--import-mode=importlib",
-        "-p",
-        "no:randomly",
-    ]
-    os._exit(int(pytest.main([*options, *tests])))
+
+def _forget() -> None:
+    """Empty every memory of the package, so that nothing is known from before the change."""
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("stream_processors.deidentification"):
+            continue
+        for value in list(vars(module).values()):
+            forget = getattr(value, "cache_clear", None)
+            if forget is not None and getattr(value, "__name__", "") not in ("load_table", "safe_private"):
+                forget()
+        vars(module).get("_harmless", {}).clear()
+
+
+class Mutating:
+    """A plugin of pytest that runs what was collected once for each mutant."""
+
+    def __init__(self, modules: list[str], sample: int, again: str) -> None:
+        self.modules, self.sample, self.again = modules, sample, again
+        self.noticed: dict[str, int] = {}
+        self.limit = 0.0
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run, and write what survives."""
+        items = list(session.items)
+        began = time.monotonic()
+        who = self.noticing(items, None, "")
+        if who is not None:
+            raise pytest.UsageError(f"without any change {who} fails")
+        self.limit = PATIENCE * (time.monotonic() - began) + 30
+        for name in self.modules:
+            self._module(name, items)
+        return True
+
+    def _module(self, name: str, items: list[pytest.Item]) -> None:
+        module = importlib.import_module(name)
+        path = Path(*name.split(".")).with_suffix(".py")
+        every = mutants(path.read_text("utf-8"))
+        chosen = every
+        if self.sample and self.sample < len(every):
+            chosen = sorted(random.Random(1).sample(every, self.sample))
+        if self.again:
+            chosen = [each for each in every if f"  {path}:{each[0]}  {each[1]}\n" in self.again]
+        alive = 0
+        for line, change, source in chosen:
+            items.sort(key=lambda item: -self.noticed.get(item.nodeid, 0))
+            who = self.noticing(items, module, source)
+            if who is None:
+                alive += 1
+                sys.stderr.write(f"  {path}:{line}  {change}\n")
+                sys.stderr.flush()
+            else:
+                self.noticed[who] = self.noticed.get(who, 0) + 1
+        killed = len(chosen) - alive
+        sys.stderr.write(
+            f"{name}: {len(chosen)} of {len(every)} mutants, {killed} noticed, {100 * killed / max(len(chosen), 1):.1f} %\n"
+        )
+        sys.stderr.flush()
+
+    def noticing(self, items: list[pytest.Item], module: ModuleType | None, source: str) -> str | None:
+        """Give the test that notices, or what else did; None when nobody does."""
+        receive, send = os.pipe()
+        child = os.fork()
+        if child:
+            os.close(send)
+            with os.fdopen(receive, "rb") as told:
+                who = told.read().decode()
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            return None if status == 0 else who or "a crash or a hang"
+        signal.alarm(int(self.limit) or 600)
+        try:
+            if module is not None:
+                _become(module, source)
+            _forget()
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                reports = runner.runtestprotocol(item, log=False, nextitem=following)
+                if any(report.failed for report in reports):
+                    os.write(send, item.nodeid.encode())
+                    os._exit(1)
+        except BaseException:  # noqa: BLE001 - a mutant may break anything
+            os._exit(1)
+        os._exit(0)
 
 
 def main() -> int:
@@ -166,27 +252,11 @@ def main() -> int:
     parser.add_argument(
         "--sample", type=int, default=0, help="so many of each module, chosen by a fixed seed"
     )
+    parser.add_argument("--again", type=Path, help="what a run wrote: only what survived it is tried")
     given = parser.parse_args()
-    for heavy in HEAVY:
-        importlib.import_module(heavy)
-    for name in given.modules:
-        path = Path(*name.split(".")).with_suffix(".py")
-        every = mutants(path.read_text("utf-8"))
-        chosen = every
-        if given.sample and given.sample < len(every):
-            chosen = sorted(random.Random(1).sample(every, given.sample))
-        if not survives(name, path, path.read_text("utf-8"), given.tests):
-            sys.stdout.write(f"{name}: the tests fail without any change\n")
-            return 1
-        alive = 0
-        for line, change, source in chosen:
-            if survives(name, path, source, given.tests):
-                alive += 1
-                sys.stdout.write(f"  {path}:{line}  {change}\n")
-                sys.stdout.flush()
-        sys.stdout.write(f"{name}: {len(chosen)} of {len(every)} mutants, {len(chosen) - alive} killed\n")
-        sys.stdout.flush()
-    return 0
+    again = given.again.read_text("utf-8") if given.again else ""
+    options = ["-q", "-p", "no:cacheprovider", "--no-header", "--import-mode=importlib", "-s", "-k", NOT_THESE]
+    return int(pytest.main([*options, *given.tests], plugins=[Mutating(given.modules, given.sample, again)]))
 
 
 if __name__ == "__main__":

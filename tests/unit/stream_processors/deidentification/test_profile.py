@@ -111,6 +111,43 @@ def outcome(request: pytest.FixtureRequest) -> Outcome:
     return unwrapped(pydicom.dcmread(BytesIO(data)), depth), data, profile
 
 
+FRAME = [row for row in ROWS if row.tag.startswith(COMMAND_AND_META_GROUPS)]
+"""Rows of commands and of file meta: in a data set they can only stand in an item."""
+REPEATING = {"50xxxxxx": (0x50000022, 0x501E3000), "60xx3000": (0x60003000, 0x601E3000), "60xx4000": (0x60004000,)}
+"""Rows of repeating groups, and attributes that they speak of."""
+OFFERED = frozenset(OPTION_MEANINGS) - {"113100"}
+
+
+def test_every_row_and_every_option_column_is_exercised() -> None:
+    columns = {code for row in ROWS for code in row.options}
+    assert columns - OFFERED == {"113106"}  # full dates: refused, see below
+    assert {*EACH_OPTION} == {Profile(frozenset({code})) for code in OFFERED}
+    tags = [row.tag for rows in (PLAIN, FRAME) for row in rows] + [*REPEATING, "private"]
+    assert sorted(tags) == sorted(row.tag for row in ROWS)
+    entries = {(row.tag, code) for row in ROWS for code in row.options}
+    planted_under = {(row.tag, code) for row in (*PLAIN, *FRAME) for code in OFFERED}
+    elsewhere = {("private", "113111"), *((tag, "113103") for tag in REPEATING)}
+    assert {entry for entry in entries - planted_under - elsewhere if entry[1] != "113106"} == set()
+    assert len(entries) > 500
+
+
+@pytest.mark.parametrize("profile", [*CLEANING, *EACH_OPTION, EVERY_OPTION], ids=lambda each: "+".join(each.codes))
+def test_rows_of_commands_meta_and_repeating_groups_go_under_every_option(profile: Profile) -> None:
+    item = Dataset()
+    for row in FRAME:
+        item.add_new(int(row.tag, 16), dictionary_VR(int(row.tag, 16)), uid(row.tag))
+    for tag in (tag for tags in REPEATING.values() for tag in tags):
+        item.add_new(tag, "LO", "ZQREPEATING")
+    item.add_new(0x00290010, "LO", "ZQCREATOR")
+    item.add_new(0x00291001, "LO", "ZQPRIVATE")
+    source = ct_slice()
+    source.SharedFunctionalGroupsSequence = Sequence([item])
+    data = deidentify(to_bytes(source), NAMES, profile).data
+    output = pydicom.dcmread(BytesIO(data)).SharedFunctionalGroupsSequence[0]
+    assert len(output) == 0
+    assert [word for word in (b"ZQREPEATING", b"ZQCREATOR", b"ZQPRIVATE") if word in data] == []
+
+
 def test_nothing_planted_under_any_row_survives(outcome: Outcome) -> None:
     output, data, profile = outcome
     if profile not in CLEANING:

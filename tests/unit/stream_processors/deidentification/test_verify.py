@@ -12,6 +12,8 @@ from pydicom.sequence import Sequence
 from schemas.identifiers import PseudonymKey, Pseudonyms
 from stream_processors.deidentification import DEFAULT, RefusedError, deidentify, kinds, plan, rules, walker
 from stream_processors.deidentification.identity import Identity
+from stream_processors.deidentification.profile import METHOD
+from stream_processors.deidentification.table import MEANINGS
 from stream_processors.deidentification.verify import Expected, verify
 from tests.support.dicoms import Options, ct_slice, to_bytes, ultrasound
 
@@ -51,6 +53,13 @@ def meta(tag: int, vr: str, value: object) -> Callable[[FileDataset], None]:
     return lambda output: output.file_meta.add_new(tag, vr, value)
 
 
+def promise(code: str) -> Dataset:
+    """One item of what was done."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "DCM", MEANINGS[code]
+    return item
+
+
 LEAKS = {
     "a name restored": put(0x00100010, "PN", "ANYONE"),
     "a description": put(0x00081030, "LO", "any Smithy"),
@@ -77,7 +86,14 @@ LEAKS = {
     "a sequence that had to be a dummy": put(0x00080082, "SQ", Sequence([Dataset(), Dataset()])),
     "a sender's title": meta(0x00020016, "AE", "SENDER"),
     "an unmarked file": put(0x00120062, "CS", "NO"),
-    "a promise not kept": lambda output: output.DeidentificationMethodCodeSequence.append(Dataset()),
+    "a promise not kept": lambda output: output.DeidentificationMethodCodeSequence.append(promise("113101")),
+    "a promise missing": lambda output: output.DeidentificationMethodCodeSequence.pop(),
+    "a promise of other words": lambda output: setattr(
+        output.DeidentificationMethodCodeSequence[-1], "CodeMeaning", "Clean Pixel Data Option"
+    ),
+    "no class": lambda output: delattr(output, "SOPClassUID"),
+    "an earlier method with a name": put(0x00120063, "LO", ["by Smithy", METHOD]),
+    "a method that is not ours alone at the end": put(0x00120063, "LO", [METHOD, "keep"]),
     "an unnamed edition": put(0x00120063, "LO", "by hand"),
     "a preamble": lambda output: setattr(output, "preamble", b"II*\0".ljust(128, b"\0")),
 }
@@ -89,6 +105,17 @@ def test_a_leak_put_into_clean_output_is_found(name: str) -> None:
     LEAKS[name](output)
     with pytest.raises(RefusedError, match="verification-failed"):
         verify(to_bytes(output), DEFAULT, expected())
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_output_of_two_names_is_found(keyword: str, times: int) -> None:
+    uid = read()[keyword].value.encode()
+    other = uid[:-1] + bytes([uid[-1] ^ 1])
+    changed = CLEAN.replace(uid, other, 1)
+    changed = changed if times == 1 else changed.replace(uid, b"", 1)
+    with pytest.raises(RefusedError, match="verification-failed"):
+        verify(changed, DEFAULT, expected())
 
 
 def test_clean_output_passes() -> None:

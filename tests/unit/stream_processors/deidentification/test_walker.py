@@ -139,3 +139,15 @@ def test_pixels_are_the_very_bytes_of_the_source() -> None:
     last = list(made.buffers(RAW))[-1]
     assert isinstance(last, memoryview)
     assert last.obj is RAW
+
+
+def test_a_head_that_ends_where_a_shorter_run_is_known_asks_for_more() -> None:
+    latin = struct.pack("<HH2sH10s", 0x0008, 0x0005, b"CS", 10, b"ISO_IR 100")
+    greek = latin.replace(b"100", b"126")
+    long = PREFIX + META + latin + CLASS + INSTANCE
+    with pytest.raises(RefusedError, match="missing-uids"):
+        deidentify(PREFIX + META + latin + NAME, NAMES)  # after which the short run is known,
+    for character_set in (greek, latin):  # and after which a longer one is the last that began so
+        deidentify(PREFIX + META + character_set + CLASS + INSTANCE, NAMES)
+    with pytest.raises(MoreNeededError):
+        plan(long[: -len(CLASS + INSTANCE)], len(long), NAMES)

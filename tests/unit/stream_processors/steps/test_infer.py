@@ -200,6 +200,19 @@ def test_a_later_success_replaces_what_was_given_up(stored: World) -> None:
     assert findings.status == "analysed"
 
 
+def test_an_image_tells_how_long_its_stages_took_and_one_of_a_request_is_watched(stored: World) -> None:
+    completed(stored, "a", "b", "a")
+
+    assert [(each.model, each.digest) for each in stored.measures] == [
+        (scripted_model.SPEC.name, scripted_model.SPEC.digest)
+    ] * 3
+    for each in stored.measures:
+        assert min(each.decode_s, each.tensor_s, each.after_s) >= 0
+    (watched,) = [each.statistics for each in stored.measures if each.statistics is not None]
+    assert set(watched) == {"level", "spread", "noise"}
+    assert watched["level"] == 2
+
+
 SLICE = PatientGeometry(
     np.array([[0.4, 0, 0, -100], [0, 0.3, -0.4, -80], [0, 0.4, 0.3, 20], [0, 0, 0, 1]], float), "1.2.3"
 )

@@ -1,0 +1,88 @@
+"""What is remembered between files, and by whom, changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from schemas.identifiers import PseudonymKey, Pseudonyms
+from stream_processors.deidentification import DEFAULT, Profile, deidentify, kinds, replacing, walker
+from tests.support.dicoms import Options, ct_slice, dx_chest, mr_slice, to_bytes
+
+ROOT = Path(__file__).parents[4]
+SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+PROFILES = (DEFAULT, Profile(frozenset()), Profile(frozenset({"113111", "113104", "113103"})))
+
+
+def pseudonyms() -> Pseudonyms:
+    return Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
+
+
+def files() -> list[bytes]:
+    """Files of two patients that share much: series, texts with and without a name in them, three syntaxes."""
+    made = []
+    for patient, family in (("ZQPID1", "ZQFAMILY"), ("ZQPID2", "CHEST")):
+        for syntax in SYNTAXES:
+            options = Options(
+                patient_id=patient,
+                patient_name=f"{family}^ZQGIVEN",
+                private=True,
+                nested=True,
+                transfer_syntax=syntax,
+                extra={"StudyDescription": "CHEST of ZQFAMILY", "ProtocolName": "CHEST"},
+            )
+            made += [to_bytes(ct_slice(f"ct-{number}", options, number=number)) for number in (1, 2, 3)]
+            made += [to_bytes(dx_chest("dx", options)), to_bytes(mr_slice("mr", options))]
+    return made
+
+
+def forget() -> None:
+    """Empty every memory."""
+    for memory in (kinds.kinds, replacing.replacing_for, replacing.nobody):
+        memory.cache_clear()
+    walker._harmless.clear()
+
+
+def digests(order: Callable[[list[int]], list[int]], before_each: Callable[[], None]) -> dict[str, str]:
+    """De-identify all files in an order, under three profiles."""
+    made, names, found = files(), pseudonyms(), {}
+    for number in order([*range(len(made))]):
+        for which, profile in enumerate(PROFILES):
+            before_each()
+            data = deidentify(made[number], names, profile).data
+            found[f"{number}/{which}"] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+@pytest.mark.parametrize("order", [list, lambda each: each[::-1], lambda each: [*each[1::2], *each[::2], *each]])
+def test_warm_and_cold_memory_give_the_same_bytes(order: Callable[[list[int]], list[int]]) -> None:
+    cold = digests(list, forget)
+    forget()
+    assert digests(order, lambda: None) == cold
+    assert len(set(cold.values())) == len(cold)
+
+
+WORKER = """
+import json, sys
+from tests.unit.stream_processors.deidentification import test_memory as here
+print(json.dumps(here.digests(list if sys.argv[1] == "forward" else lambda each: each[::-1], lambda: None)))
+"""
+
+
+def test_two_workers_that_share_nothing_but_the_key_give_the_same_bytes() -> None:
+    found = []
+    for order, seed in (("forward", "1"), ("backward", "2")):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "TZ": "Asia/Tokyo" if seed == "1" else "UTC"}
+        worker = subprocess.run(
+            [sys.executable, "-c", WORKER, order],
+            capture_output=True, check=True, cwd=ROOT, env=environment,
+        )  # fmt: skip
+        found.append(json.loads(worker.stdout))
+    assert found[0] == found[1] == digests(list, forget)
