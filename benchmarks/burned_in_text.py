@@ -309,11 +309,10 @@ def section(written: list[Looked], plain: list[Looked]) -> str:
     )
     return f"""## Text burned into pixels
 
-{len(written)} drawn pictures of {COLUMNS} × {ROWS} with {LINES} lines each in several
-typefaces (seeds from 10001; every second round of them went through JPEG of quality {QUALITY}), and {len(plain)} without text (seeds from 5001),
-through all of Clean Pixel Data but the coding:
-`python -m benchmarks.burned_in_text {len(written)}`. A line is missed when less than
-{FOUND:.0%} of its pixels lie in boxes; it is readable from a signal to noise of {READABLE:g} per letter (Rose's model of seeing).
+{len(written)} drawn pictures of {COLUMNS} × {ROWS} with {LINES} lines each in several typefaces (seeds from 10001; every second
+round of them went through JPEG of quality {QUALITY}), and {len(plain)} without text (seeds from 5001), through all of Clean Pixel
+Data but the coding. A line is missed when less than {FOUND:.0%} of its pixels lie in boxes; it is readable from a signal
+to noise of {READABLE:g} per letter (Rose's model of seeing). `python -m benchmarks.burned_in_text {len(written)}`
 
 {table("", {"all": lines})}
 

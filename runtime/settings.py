@@ -120,6 +120,8 @@ class SiteSettings(_Section):
     deidentification: list[DeidentificationOption] | None = None
     """Options of the de-identification profile, in place of the default's; Basic is always on. With 113101 pixels at risk of
     burned-in text are cleaned instead of withheld."""
+    readers: PositiveInt = 1
+    """People who get the site's pages: its alert budget is counted for so many."""
 
 
 class KeySettings(_Section):

@@ -65,11 +65,8 @@ class Workbench:
     inference: Inference | None
     io: ThreadPoolExecutor
     cpu: ThreadPoolExecutor
-<<<<<<< HEAD
     apart: asyncio.Semaphore
-=======
     drift: InputDrift
->>>>>>> triton
 
     def context_for(self, origin: Origin) -> Context:
         """Context of one input."""
@@ -98,11 +95,8 @@ def workbench(connections: Connections, inference: Inference | None = None) -> W
         inference=inference,
         io=ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"),
         cpu=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cpu"),
-<<<<<<< HEAD
         apart=asyncio.Semaphore(os.cpu_count() or 1),
-=======
         drift=InputDrift(connections.objects, connections.metrics),
->>>>>>> triton
     )
 
 

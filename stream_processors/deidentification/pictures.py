@@ -70,7 +70,10 @@ def layer_closely(layer: Picture) -> list[Picture]:
 def _closely(shown: NDArray[np.float32], drawn: Stored) -> list[Picture]:
     if np.ptp(shown) == 0:
         return []
-    relief, even = _relief(shown), _evenness(drawn)
+    relief, even = (
+        _relief(shown - shown.min()),
+        _evenness(drawn),
+    )  # small numbers: squares of large ones lose their digits
     return [relief, np.dstack((even, even, relief.mean(axis=2).astype(np.uint8)))]
 
 

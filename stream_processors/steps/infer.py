@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference import placement
 from inference.catalogue import Model, all_models
 from inference.drift import Statistics, image_statistics
 from inference.localisation import Finding
@@ -28,6 +29,8 @@ from schemas.events import (
     InstanceReference,
     InstanceResult,
     LabelOutput,
+    Measurement,
+    Outline,
 )
 from stream_processors.bounded import in_order
 from stream_processors.step import ImageMeasures, Output, Step, StepContext
@@ -140,7 +143,7 @@ async def _read(
     except TimeoutError as late:
         # Retried, not failed: how long a server takes is no property of the image, and a repeat must give the same event.
         raise RetryError("the model did not answer in time") from late
-    read, after_s = await context.cpu(_answer, model, outputs, prepared.frame.geometry)
+    read, after_s = await context.cpu(_answer, model, outputs, prepared.frame)
     measures = ImageMeasures(
         model=model.SPEC.name,
         digest=model.SPEC.digest,
@@ -174,19 +177,43 @@ def _prepared(model: Model, data: bytes, *, watched: bool) -> Prepared:
 
 
 def _answer(
-    model: Model, outputs: Mapping[str, NDArray[np.float32]], geometry: Geometry
+    model: Model, outputs: Mapping[str, NDArray[np.float32]], frame: PixelFrame
 ) -> tuple[Read, float]:
     """What the model said, and the seconds that took."""
     began = time.perf_counter()
-    findings = model.postprocess(outputs, geometry)
+    findings = model.postprocess(outputs, frame.geometry)
     if not all(math.isfinite(each.logit) for each in findings):
         raise DeadLetterError("not-a-number")
-    told = tuple(
-        LabelOutput(label=each.label, logit=round(each.logit, LOGIT_DIGITS), box=_box(each))
-        for each in findings
-    )
-    read = Read(told, activation_file(outputs["cam"], [each.label for each in findings], geometry))
+    told = tuple(label_output(each, frame) for each in findings)
+    read = Read(told, activation_file(outputs["cam"], [each.label for each in findings], frame.geometry))
     return read, time.perf_counter() - began
+
+
+def label_output(finding: Finding, frame: PixelFrame) -> LabelOutput:
+    """A finding as it is published: where it is in the image's pixels and, where the image says so, in the patient."""
+    box, where = _box(finding), frame.patient
+    measured = placement.measured(finding.contours, where, frame.spacing_mm)
+    return LabelOutput(
+        label=finding.label,
+        logit=round(finding.logit, LOGIT_DIGITS),
+        box=box,
+        box_patient=_box_in_patient(box, frame),
+        outlines=tuple(
+            Outline(
+                pixels=placement.rounded(line),
+                patient=() if where is None else placement.rounded(placement.contour_in_patient(line, where)),
+            )
+            for line in finding.contours
+        ),
+        measurements=tuple(Measurement(name=m.name, value=m.value, unit=m.unit) for m in measured),
+    )
+
+
+def _box_in_patient(box: Box | None, frame: PixelFrame) -> tuple[float, ...]:
+    if box is None or frame.patient is None:
+        return ()
+    edges = (float(box.x), float(box.y), float(box.x + box.width), float(box.y + box.height))
+    return placement.rounded(placement.box_in_patient(edges, frame.patient))
 
 
 def activation_file(cams: NDArray[np.float32], labels: Sequence[str], geometry: Geometry) -> bytes:

@@ -62,7 +62,8 @@ def test_a_worker_refuses_and_goes_on() -> None:
 def test_a_worker_does_not_outlive_its_parent(tmp_path: Path) -> None:
     code = (
         "import os, subprocess, sys\n"
-        "worker = subprocess.Popen([sys.executable, '-m', 'tests.support.endless_worker', str(os.getpid())], stdin=subprocess.PIPE)\n"
+        "command = [sys.executable, '-m', 'tests.support.endless_worker', str(os.getpid())]\n"
+        "worker = subprocess.Popen(command, stdin=subprocess.PIPE)\n"
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(worker.pid))\n"
         "os._exit(0)\n"
     )
