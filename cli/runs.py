@@ -19,7 +19,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from cli.components import SERVERS_FOLDER
 from deploy.local.place import new
@@ -27,6 +27,7 @@ from deploy.local.settings import cluster_settings
 from inference.server import free_ports
 from runtime.connections import Connections
 from runtime.credentials import new_token
+from runtime.deidentification import DeidentificationOption
 from runtime.settings import (
     ENCODED,
     HttpSettings,
@@ -46,6 +47,8 @@ TERMINAL_ROLE = "terminal"
 """Role of whoever may run commands on this machine: the operating system let them, no token did."""
 Profile = Literal["embedded", "cluster"]
 
+CLEANING = cast("list[DeidentificationOption]", sorted(DEFAULT.options | {CLEAN_PIXELS}))
+"""The default's options of de-identification, and Clean Pixel Data."""
 SECRET_BYTES = 32
 """Length of every generated key: AES-256 and HMAC-SHA256."""
 STOP_TIMEOUT_S = 60.0
@@ -202,7 +205,7 @@ def create(
                 name=site,
                 webhook_url=url,
                 webhook_secret=_secret(run, f"webhook-{site}"),
-                deidentification=sorted(DEFAULT.options | {CLEAN_PIXELS}) if site in cleaned else None,
+                deidentification=CLEANING if site in cleaned else None,
             )
             for site, url in sites.items()
         ],

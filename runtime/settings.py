@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from runtime.deidentification import DeidentificationOption
 from runtime.errors import StopError
 
 SETTINGS_VARIABLE = "RADSTREAM_SETTINGS"
@@ -97,12 +98,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-DeidentificationOption = Literal[
-    "113101", "113103", "113104", "113105", "113107", "113108", "113109", "113110", "113111", "113112"
-]
-"""DCM codes of the options that de-identification offers (`docs/deidentification.md`)."""
-
-
 class SiteSettings(_Section):
     """One site: what its senders leave unsaid, and where its alerts go."""
 
@@ -118,8 +113,7 @@ class SiteSettings(_Section):
     archive_token: SecretReference | None = None
     """Bearer token for it."""
     deidentification: list[DeidentificationOption] | None = None
-    """Options of the de-identification profile, in place of the default's; Basic is always on. With 113101 pixels at risk of
-    burned-in text are cleaned instead of withheld."""
+    """Options of its profile in place of the default's; with 113101 pixels at risk are cleaned instead of withheld."""
     readers: PositiveInt = 1
     """People who get the site's pages: its alert budget is counted for so many."""
 

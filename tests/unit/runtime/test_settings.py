@@ -7,8 +7,9 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
+from runtime.deidentification import DeidentificationOption
 from runtime.errors import StopError
-from runtime.settings import DeidentificationOption, KafkaSettings, SecretReference, Settings, load_settings
+from runtime.settings import KafkaSettings, SecretReference, Settings, load_settings
 from stream_processors.deidentification.table import BASIC, MEANINGS
 from tests.support.installation import settings
 

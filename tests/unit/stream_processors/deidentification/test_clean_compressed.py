@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
@@ -31,7 +32,7 @@ class Coding:
     """A compression, how frames are written in it, and what its pixels end as."""
 
     syntax: str
-    encode: Callable[[Values], bytes]
+    encode: Callable[[Values], bytes | bytearray]
     kind: Kind
     photometric: str = "MONOCHROME2"
     lossy: str = ""
@@ -76,7 +77,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clean_pixels, "WORKERS", Here(Eye()))
 
 
-def coded(coding: Coding) -> pydicom.Dataset:
+def coded(coding: Coding) -> FileDataset:
     source = image(coding.kind)
     frames = [bytes(coding.encode(frame)) for frame in values_of(coding.kind)]
     source.file_meta.TransferSyntaxUID = UID(PREFIX + coding.syntax)
@@ -90,7 +91,7 @@ def coded(coding: Coding) -> pydicom.Dataset:
     return source
 
 
-def cleaned(source: pydicom.Dataset) -> Deidentified:
+def cleaned(source: FileDataset) -> Deidentified:
     return deidentify(to_bytes(source), NAMES, policy=clean_pixels.clean_pixels)
 
 
