@@ -136,7 +136,8 @@ def cases() -> list[Case]:
     full = replace(DX, reading=Reading(reduced=False))
     return [
         Case("DX", "raw", dx, DX, 45),
-        Case("DX", "HTJ2K", compressed(dx, HTJ2K_LOSSLESS), DX, 9),
+        Case("DX", "HTJ2K, reduced", compressed(dx, HTJ2K_LOSSLESS), DX, 9),
+        Case("DX", "HTJ2K, full", compressed(dx, HTJ2K_LOSSLESS), full, 0),
         Case("DX", "JPEG 2000, reduced", compressed(dx, JPEG_2000_LOSSLESS), DX, 20),
         Case("DX", "JPEG 2000, full", compressed(dx, JPEG_2000_LOSSLESS), full, 0),
         Case("DX", "JPEG-LS", compressed(dx, JPEG_LS), DX, 0),
@@ -233,14 +234,14 @@ async def harmless() -> list[Shift]:
         "bilinear": Image.Resampling.BILINEAR,
         "bicubic": Image.Resampling.BICUBIC,
     }
-    tensors: dict[str, list[NDArray[np.uint16]]] = {name: [] for name in ("", "JPEG 2000 reduced", *kernels)}
+    reduced = {"JPEG 2000 reduced": JPEG_2000_LOSSLESS, "HTJ2K reduced": HTJ2K_LOSSLESS}
+    tensors: dict[str, list[NDArray[np.uint16]]] = {name: [] for name in ("", *reduced, *kernels)}
     for seed in range(500_000, 500_000 + IMAGES):
         phantom = enlarged(generate(seed, rows=1024, columns=1024))
         data = to_dicom(phantom, WHO)
         tensors[""].append(frame_for_model(data, SPEC).tensor)
-        tensors["JPEG 2000 reduced"].append(
-            frame_for_model(compressed(data, JPEG_2000_LOSSLESS), SPEC).tensor
-        )
+        for name, syntax in reduced.items():
+            tensors[name].append(frame_for_model(compressed(data, syntax), SPEC).tensor)
         side = SPEC.inputs[0].dims[-1]
         for name, kernel in kernels.items():
             small = np.asarray(

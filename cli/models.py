@@ -160,5 +160,5 @@ def training_python() -> str | None:
 
 
 def _refused(text: str) -> typer.Exit:
-    Console(stderr=True).print(text, markup=False, highlight=False)
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
     return typer.Exit(1)

@@ -95,7 +95,7 @@ class Reading:
 
     values: Values = "density"
     reduced: bool = True
-    """Whether a JPEG 2000 X-ray may be decoded at a lower resolution, of still twice the input's pixels per side."""
+    """Whether a JPEG 2000 or HTJ2K X-ray may be decoded at a lower resolution, of still twice the input's pixels per side."""
     template: str = "chest"
     """For ``density``: the picture that the image must look like (``chest``: a frontal chest), or nothing."""
 

@@ -19,7 +19,6 @@ UNUSED = {
     "pydicom/data/test_files": "its sample images",
     "rapidocr/models/*_rec_*": "the network that reads text: we only find it",
     "rapidocr/models/*_cls_*": "the network that turns text upright",
-    "fontTools": "embeds fonts in PDFs; plots are PNG here",
     "cv2/data": "cascades that find faces",
     "onnxruntime/transformers": "rewrites models; done when a model is imported, not here",
     "onnxruntime/quantization": "the same",

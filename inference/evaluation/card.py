@@ -92,10 +92,11 @@ def _figures(spec: ModelSpec, told: dict[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|---|"
     for name, each in measured["labels"].items():
         area, label = measured["auroc"][name], spec.label(name)
-        yield (
-            f"| {name} | {each['positives']} | {_area(area)} | {each['ece_raw']:.3f} → {each['ece']:.3f} "
-            f"| {each['ece_chance']:.3f} | {each['brier']:.3f} | {label.threshold:.2f} | {_number(each['sensitivity'])} | {_number(each['specificity'])} |"
+        told_of = " | ".join(
+            (_area(area), f"{each['ece_raw']:.3f} → {each['ece']:.3f}", f"{each['ece_chance']:.3f}")
         )
+        rates = " | ".join(map(_number, (label.threshold, each["sensitivity"], each["specificity"])))
+        yield f"| {name} | {each['positives']} | {told_of} | {each['brier']:.3f} | {rates} |"
     yield f"\n![reliability]({spec.name}-reliability.png)\n"
     yield "### Classes"
     yield "`high` promises a positive predictive value of .90, `low` a negative one of .95, on images like these, each with 95 %"
@@ -118,10 +119,10 @@ def _found(told: dict[str, Any]) -> Iterator[str]:
     measured = told["measured"]
     yield "## Where it says a finding is"
     yield "Pointing: the map's strongest cell touches the finding. IoU: of the region's cells with the finding's. Box: every edge"
-    yield "within one cell of the map, among true positives. The finding's cells are those it covers by a quarter or more. A box is"
-    yield "drawn round the part that touches the strongest cell (cells touch by sides and corners, since a thin slanting finding is"
-    yield "one) and held to the part of the finding it lies on; where findings lie in several places, round everything, and held to"
-    yield "the whole. Which of the two a label has, and from which logit of the map a cell belongs to the region, was chosen on the"
+    yield "within one cell of the map, among true positives. The finding's cells are those it covers by a quarter or more. A box"
+    yield "is drawn round the part that touches the strongest cell (cells touch by sides and corners: a thin slanting finding is"
+    yield "one) and held to the part of the finding it lies on; where findings lie in several places, round everything, and held"
+    yield "to the whole. Which of the two a label has, and from which logit of the map a cell belongs to it, was chosen on the"
     yield "calibration images.\n"
     yield "| Finding | Pointing | IoU | Box within a cell | Drawn round | From logit |\n|---|---|---|---|---|---|"
     for name, each in measured["labels"].items():

@@ -93,7 +93,7 @@ class Composition:
 def _is_unwell(row: dict[str, Any]) -> bool:
     if row["State"] == "exited":
         return bool(row["ExitCode"])
-    return bool(row["State"] != "running" or row["Health"] not in ("healthy", ""))
+    return (row["State"], row["Health"]) != ("running", "healthy")
 
 
 def wait_for(what: str, holds: Callable[[], bool], timeout_s: float, pause_s: float = 2.0) -> None:

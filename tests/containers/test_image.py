@@ -48,7 +48,8 @@ def test_it_holds_no_key_and_names_none(files):
     found = docker(
         "run", "--rm", "--user", "0", "--entrypoint", look[0], IMAGE, *look[1:], check=False
     ).stdout
-    assert [path for path in found.splitlines() if not path.endswith((".py", ".pyc", ".so"))] == []
+    code = re.compile(r"\.pyc?$|\.so(\.|$)")  # programs that read keys know how one begins
+    assert [path for path in found.splitlines() if not code.search(path)] == []
     (inspected,) = json.loads(docker("image", "inspect", IMAGE).stdout)
     said = " ".join(inspected["Config"]["Env"]) + docker("history", "--no-trunc", IMAGE).stdout
     assert not re.search(r"(?i)(password|token|secret)[a-z_]*=", said)

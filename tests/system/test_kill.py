@@ -145,7 +145,7 @@ def outcome(
 ) -> Iterator[Outcome]:
     """Send, kill, let everything come to rest, and read."""
     folder, real = tmp_path_factory.mktemp("kill"), engines(request.param, servers)
-    with system(folder, sites=SITES, quiet_window_s=2.0, engines=real) as running:
+    with system(folder, sites=SITES, quiet_window_s=2.0, cleaned=SITES, engines=real) as running:
         department = Department(running.stow, {site: running.token(site) for site in SITES}, CONNECTIONS)
         ledger = department.ledger
         killer = Killer(running, ledger, SEED)

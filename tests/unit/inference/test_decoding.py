@@ -166,15 +166,23 @@ def test_a_frame_in_a_store_is_read_by_its_bytes_alone():
     assert asked == [STORED.nbytes]
 
 
-@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize(
+    ("syntax", "encode"),
+    [
+        (JPEG_2000_LOSSLESS, lambda values: j2k(values, bitspersample=12)),
+        (JPEG_2000_LOSSLESS, lambda values: j2k(values, bitspersample=16)),
+        (HTJ2K_LOSSLESS, lambda values: bytes(imagecodecs.htj2k_encode(values))),
+    ],
+    ids=["12 bits", "16 bits", "HTJ2K"],
+)
 @pytest.mark.parametrize("levels", [1, 2])
-def test_a_reduced_picture_lies_where_an_average_would(levels, bits):
+def test_a_reduced_picture_lies_where_an_average_would(levels, syntax, encode):
     coarse = RNG.normal(0, 1, (12, 8))
     smooth = np.kron(coarse, np.ones((32, 32)))
     for axis in (0, 1):
         smooth = np.apply_along_axis(lambda line: np.convolve(line, np.ones(65) / 65, "same"), axis, smooth)
     values = ((smooth - smooth.min()) / np.ptp(smooth) * 4000).astype(np.uint16)
-    data = file(values, JPEG_2000_LOSSLESS, [j2k(values, bitspersample=bits)])
+    data = file(values, syntax, [encode(values)])
     step = 2**levels
     means = values.reshape(384 // step, step, 256 // step, step).mean(axis=(1, 3))
 
@@ -188,9 +196,11 @@ def test_a_reduced_picture_lies_where_an_average_would(levels, bits):
     [
         file(STORED),
         file(SIGNED, JPEG_2000_LOSSLESS, [j2k(SIGNED)]),
+        file(SIGNED, HTJ2K_LOSSLESS, [bytes(imagecodecs.htj2k_encode(SIGNED))]),
+        file(STORED, HTJ2K_LOSSLESS, [bytes(imagecodecs.htj2k_encode(STORED))], BitsStored=16, HighBit=15),
         file(STORED, JPEG_2000_LOSSLESS, [bytes(imagecodecs.jpeg2k_encode(STORED, level=0, codecformat="j2k", resolutions=1))]),
     ],
-    ids=["native", "signed", "too few levels"],
+    ids=["native", "signed", "signed HTJ2K", "HTJ2K of 16 bits", "too few levels"],
 )  # fmt: skip
 def test_what_has_no_lower_resolution_is_not_reduced(data):
     assert decode_reduced(open_image(data), 0, 1) is None

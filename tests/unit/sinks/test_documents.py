@@ -82,9 +82,9 @@ def test_what_says_nothing_of_an_image_has_no_document(made: Connections, result
     assert list(made.objects.keys(RESULTS, SITE)) == []
 
 
-def test_without_maps_there_is_a_report_and_no_segmentation(made: Connections) -> None:
-    image = replace(results.image(), activation_bucket="", activation_key="")
-    assert [each.kind for each in told(made, replace(RESULT, images=(image,))).documents] == ["sr", "pr"]
+def test_without_outlines_there_is_a_report_and_no_segmentation(made: Connections) -> None:
+    earlier = results.result(results.present("pneumothorax", outlines=()))
+    assert [each.kind for each in told(made, earlier).documents] == ["sr", "pr"]
 
 
 @pytest.mark.parametrize(
