@@ -24,9 +24,9 @@ from stream_processors.deidentification.refusal import MoreNeededError, RefusedE
 from stream_processors.deidentification.repeats import spliced, walk_by_runs
 from stream_processors.deidentification.replacing import Replacing, nobody, replacing_for
 from stream_processors.deidentification.report import Report
+from stream_processors.deidentification.rules import SCRUB
 from stream_processors.deidentification.table import CLEAN_PIXELS, MEANINGS
 from stream_processors.deidentification.verify import Expected, verify
-from stream_processors.deidentification.rules import SCRUB
 from stream_processors.deidentification.walker import METHODS, Edit, Walker
 
 REQUIRED_UIDS: Final = (0x00080016, 0x00080018)
@@ -168,9 +168,7 @@ def _judged(file: _File, policy: PixelPolicy) -> Verdict:
     )
 
 
-def _walked(
-    source: Part10, profile: Profile, replacing: Replacing, facts: Facts
-) -> tuple[Walker, int]:
+def _walked(source: Part10, profile: Profile, replacing: Replacing, facts: Facts) -> tuple[Walker, int]:
     """Walk; and walk again, with the patient's words, when one of them stands in a text that stays."""
     runs = facts.runs
     walker = Walker(source.raw, source.size, profile, replacing)
@@ -204,7 +202,7 @@ def _is_supported(sop_class: str) -> bool:
 
 def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -> list[Edit]:
     """Gather all changes in order: the walk's, the policy's, and what says what was done (PS3.15 §E.1.1)."""
-    facts, walker, encoding = file.facts, file.walker, file.source.encoding
+    _facts, walker, encoding = file.facts, file.walker, file.source.encoding
     edits = _marked(file, walker.edits, codes)
     if verdict.attributes and not verdict.at_risk:
         alone = Walker(walker.raw, walker.size, walker.profile, walker.replacing)  # element by element

@@ -102,10 +102,18 @@ def fuzz(seconds: float, seed: int, folders: list[Path], corpus: Path, tally: Ta
         chance = random.Random(chosen)
         if chance.random() < 0.5:
             return damaged(raw or whole[0], whole, chance)[:most]
-        kept = data_set_at(raw) if chance.random() < 0.9 else 0  # past the frame, behind which most readers stop
+        kept = (
+            data_set_at(raw) if chance.random() < 0.9 else 0
+        )  # past the frame, behind which most readers stop
         return raw[:kept] + bytes(atheris.Mutate(raw[kept:] or b"\0", most - kept))
 
-    flags = [f"-seed={seed}", f"-max_len={LONGEST}", "-timeout=120", "-rss_limit_mb=4096", "-print_final_stats=1"]
+    flags = [
+        f"-seed={seed}",
+        f"-max_len={LONGEST}",
+        "-timeout=120",
+        "-rss_limit_mb=4096",
+        "-artifact_prefix=.fuzz/",
+    ]
     atheris.Setup([sys.argv[0], str(corpus), *flags], one, custom_mutator=mutated)
     atheris.Fuzz()
 
@@ -138,7 +146,9 @@ def replay(corpus: Path, tally: Tally) -> str:
     said = []
     for path, lines in reached.items():
         top = compile(Path(path).read_text("utf-8"), path, "exec")
-        inside: set[int] = set().union(*(_lines(each) for each in top.co_consts if isinstance(each, CodeType)))
+        inside: set[int] = set().union(
+            *(_lines(each) for each in top.co_consts if isinstance(each, CodeType))
+        )
         body = inside - {line for line in inside if line in _definitions(top)}
         said.append(f"{100 * len(lines & body) / max(len(body), 1):6.1f} % {Path(path).stem}"
                     f"  not reached: {sorted(body - lines)}\n")  # fmt: skip

@@ -152,14 +152,17 @@ def pydicom_agrees(raw: bytes) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = _flat(pydicom.dcmread(BytesIO(data)))
-    hold([(each.around, each.tag) for each in ours] == [each[:2] for each in theirs], "pydicom reads other tags")
-    hold(all(_same(one, other) for one, other in zip(ours, theirs, strict=True)), "pydicom reads other values")
+    hold(
+        [(each.around, each.tag) for each in ours] == [each[:2] for each in theirs],
+        "pydicom reads other tags",
+    )
+    hold(
+        all(_same(one, other) for one, other in zip(ours, theirs, strict=True)), "pydicom reads other values"
+    )
     return "agreed"
 
 
-def _flat(
-    data_set: Dataset, around: tuple[int, ...] = ()
-) -> list[tuple[tuple[int, ...], int, bytes | None]]:
+def _flat(data_set: Dataset, around: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], int, bytes | None]]:
     found: list[tuple[tuple[int, ...], int, bytes | None]] = []
     for tag in sorted(data_set.keys()):
         raw = data_set.get_item(tag)

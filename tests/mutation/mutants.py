@@ -142,7 +142,7 @@ def _become(module: ModuleType, source: str) -> None:
     changed.__dict__.update(__file__=module.__file__, __package__=module.__package__)
     sys.modules[module.__name__], before = changed, module
     try:
-        exec(compile(source, str(module.__file__), "exec"), changed.__dict__)  # noqa: S102 - what a mutant is
+        exec(compile(source, str(module.__file__), "exec"), changed.__dict__)
     finally:
         sys.modules[module.__name__] = before
     mutated = dict(_functions(changed, module.__name__))
@@ -255,7 +255,16 @@ def main() -> int:
     parser.add_argument("--again", type=Path, help="what a run wrote: only what survived it is tried")
     given = parser.parse_args()
     again = given.again.read_text("utf-8") if given.again else ""
-    options = ["-q", "-p", "no:cacheprovider", "--no-header", "--import-mode=importlib", "-s", "-k", NOT_THESE]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--no-header",
+        "--import-mode=importlib",
+        "-s",
+        "-k",
+        NOT_THESE,
+    ]
     return int(pytest.main([*options, *given.tests], plugins=[Mutating(given.modules, given.sample, again)]))
 
 
