@@ -150,7 +150,7 @@ def _become(module: ModuleType, source: str) -> None:
         if name in mutated:
             function.__code__ = mutated[name].__code__
             function.__defaults__ = mutated[name].__defaults__
-    everywhere = [each for each in list(sys.modules.values()) if isinstance(each, ModuleType)]
+    everywhere: list[object] = list(sys.modules.values())  # not all that stands there is a module
     for name, value in list(vars(module).items()):
         new = vars(changed).get(name, value)
         if callable(value) or isinstance(value, type | ModuleType) or name.startswith("__") or new is value:
@@ -158,7 +158,7 @@ def _become(module: ModuleType, source: str) -> None:
         if name == "_harmless" or new == value:
             continue
         for each in everywhere:
-            if vars(each).get(name) is value:
+            if getattr(each, "__dict__", {}).get(name) is value:
                 setattr(each, name, new)
 
 
