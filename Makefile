@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 PREPARE := sh deploy/local/prepare.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check bench fuzz test-training test-cluster test-containers lock clean browser tools
+.PHONY: help setup demo up down test check bench fuzz test-training test-containers lock clean browser tools
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -56,13 +56,8 @@ fuzz: $(VENV)/.tests ## damaged files against de-identification, guided by cover
 test-training: $(TRAINING)/.ready ## the tests that need torch (3 GB), in an environment of their own
 	$(TRAINING)/bin/python -m pytest tests/training --confcutdir=tests/training $(ARGS)
 
-test-cluster: $(VENV)/.tests $(TRITON)/.ready tools ## the long tests on real servers: killed processes and engines, planted identities
-	RADSTREAM_TEST_CLUSTER=1 $(BIN)/python -m pytest -k cluster tests/system/test_kill.py tests/system/test_planted_identity.py $(ARGS)
-
-test-containers: $(VENV)/.tests tools ## the composition and its images, on a Docker engine that is there or is started (Debian, root)
-	@eval "$$(tests/containers/engine.sh .radstream-engine)" && $(BIN)/python -m tests.containers.build && \
-	$(BIN)/python -m pytest -q --durations=0 --durations-min=1 -o norecursedirs= tests/containers $(ARGS); \
-	status=$$?; tests/containers/engine.sh --stop .radstream-engine; exit $$status
+test-containers: $(VENV)/.tests $(TRITON)/.ready tools ## the composition and the engines' tests on containers; starts a Docker engine where none is (Debian, root)
+	@PYTHON=$(BIN)/python tests/containers/run.sh .radstream-engine $(ARGS)
 
 lock: $(VENV)/.installer ## compile requirements/*.txt again; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) requirements/bootstrap.in --output-file requirements/bootstrap.txt
@@ -74,7 +69,7 @@ lock: $(VENV)/.installer ## compile requirements/*.txt again; UPGRADE=--upgrade 
 	$(COMPILE) requirements/training.in --output-file requirements/training.txt
 
 clean: down ## stop, then remove environments, data and caches
-	rm -rf $(VENV) $(TRITON) $(TRAINING) .radstream .radstream-servers build dist *.egg-info
+	rm -rf $(VENV) $(TRITON) $(TRAINING) .radstream .radstream-servers .radstream-engine build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- environments -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import alert_latency, deidentification, pixels, stow
+from benchmarks import alert_latency, deidentification, pixels, stow, triton
 from benchmarks.alert_latency import Latency, Pager
 from benchmarks.stow import Rate
 from benchmarks.system import running
@@ -16,12 +16,13 @@ from benchmarks.system import running
 PAGE = Path("docs/benchmarks.md")
 
 
-def page(rates: list[Rate], latency: Latency, backend: str, cleaning: str, reading: str) -> str:
+def page(rates: list[Rate], latency: Latency, backend: str, *sections: str) -> str:
     """Write the figures down, ratios first."""
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, inference by {backend}"
     ingest = "\n".join(
         f"| {r.connections} | {r.stow:.0f} | {r.raw_copy:.0f} | {r.ratio:.2f} |" for r in rates
     )
+    others = "\n".join(sections)
     alone, burst, model = latency.alone_p50, latency.burst_p50, latency.model_p50
     return f"""# Benchmarks
 
@@ -53,8 +54,7 @@ on one thread.
 | {alert_latency.AT_ONCE} studies at the same moment | {burst:.3f} | {latency.burst_p95:.3f} | {burst / model:.1f} |
 | the model alone | {model:.3f} | | 1 |
 
-{cleaning}
-{reading}"""
+{others}"""
 
 
 def main() -> int:
@@ -66,7 +66,8 @@ def main() -> int:
         backend = system.backend
     cleaning = deidentification.section(deidentification.measure())
     reading = pixels.section(pixels.measure(), asyncio.run(pixels.harmless()))
-    text = page(rates, latency, backend, cleaning, reading)
+    serving = triton.section(triton.measure())
+    text = page(rates, latency, backend, cleaning, reading, serving)
     PAGE.write_text(text, "utf-8")
     sys.stdout.write(text)
     return 0

@@ -22,6 +22,7 @@ from importlib import resources
 from pathlib import Path
 
 from benchmarks.hop_worker import WAYS, engines
+from benchmarks.system import say
 from deploy.local.place import new
 from deploy.local.resolve import resolve
 from deploy.local.servers import Servers, with_needs
@@ -73,7 +74,7 @@ def events(count: int) -> Iterator[InstanceReceived]:
 @contextmanager
 def installation(folder: Path) -> Iterator[Connections]:
     """Kafka on this machine, and settings for it."""
-    resolve(with_needs(["kafka"]), sys.stderr.write)
+    resolve(with_needs(["kafka"]), say)
     place = new(folder / "servers")
     servers = Servers(place)
     servers.start(["kafka"])
@@ -95,14 +96,21 @@ def described(folder: Path) -> Settings:
     for name in ("pseudonym", "vault", "session"):
         (folder / name).write_bytes(secrets.token_bytes(32))
     (folder / "credentials").write_text("[]")
-    keys = {
-        name: SecretReference(f"file:{folder / name}")
-        for name in ("pseudonym", "vault", "session", "credentials")
-    }
+
+    def kept(name: str) -> SecretReference:
+        return SecretReference(f"file:{folder / name}")
+
     return Settings(
         data=folder / "data",
         sites=[SiteSettings(name="north")],
-        keys=KeySettings(**keys, pseudonym_key_id="bench", vault_key_id="bench"),
+        keys=KeySettings(
+            pseudonym=kept("pseudonym"),
+            pseudonym_key_id="bench",
+            vault=kept("vault"),
+            vault_key_id="bench",
+            session=kept("session"),
+            credentials=kept("credentials"),
+        ),
         log_level="ERROR",
     )
 

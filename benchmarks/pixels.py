@@ -23,11 +23,11 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, RLELossless
 from skimage.transform import resize
 
-from inference.decoding import HTJ2K_LOSSLESS, JPEG_2000_LOSSLESS, JPEG_LS
 from inference.in_process import InProcess
 from inference.models.cxr_demo import SPEC
 from inference.pixels import frame_for_model
 from inference.spec import ModelSpec, Reading, TensorSpec
+from inference.syntaxes import HTJ2K_LOSSLESS, JPEG_2000_LOSSLESS, JPEG_LS
 from inference.training.phantoms import Phantom, SyntheticIdentity, generate, to_dicom
 
 ROUNDS = 2

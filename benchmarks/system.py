@@ -13,6 +13,7 @@ from cli.components import Plan, consumers, reads
 from cli.status import lag_of
 from deploy.local.resolve import resolve
 from deploy.local.servers import NAMES
+from inference.server import free_ports
 from runtime.connections import Connections, connect
 
 SITE = "north"
@@ -44,11 +45,16 @@ class System:
             time.sleep(0.2)
 
 
+def say(text: str) -> None:
+    """Write beside the result."""
+    sys.stderr.write(f"{text}\n")
+
+
 @contextmanager
 def running(webhook: str, profile: runs.Profile = "embedded") -> Iterator[System]:
     """Start a run in a folder of its own, stop and delete it at the end."""
     if profile == "cluster":
-        resolve(NAMES, sys.stderr.write)
+        resolve(NAMES, say)
     environment, _ = launch.triton_environment()
     name = f"bench-{time.time_ns()}"
     run, settings = runs.create(
@@ -56,7 +62,7 @@ def running(webhook: str, profile: runs.Profile = "embedded") -> Iterator[System
     )
     try:
         launch.start(
-            run, settings, Plan(str(environment or ""), runs.free_ports(1)[0], servers=profile == "cluster")
+            run, settings, Plan(str(environment or ""), free_ports(1)[0], servers=profile == "cluster")
         )
         launch.wait_ready(run, settings)
         connections = connect(settings, "cli")

@@ -1,34 +1,42 @@
-"""What the demonstration sends: public sample files that come with pydicom, generated chest X-rays, one damaged file."""
+"""What the demonstration sends: public sample files that come with pydicom, generated studies, one damaged file."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
+from typing import Literal
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from inference.training.files import brain_mr_image, head_ct, ultrasound_clip
 from inference.training.phantoms import SyntheticIdentity, generate, to_dicom
+
+Exam = Literal["Chest X-ray", "Head CT", "Brain MR", "Ultrasound"]
+SLICES = 20
+"""Images of the head CT: 5 mm apart, as many departments send them."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedStudy:
-    """A chest X-ray to generate.
+    """A study to generate.
 
     Parameters
     ----------
     seed
-        From `inference.training.seeds.DEMONSTRATION`: images the model has never seen.
+        From `inference.training.seeds.DEMONSTRATION`: images no model has ever seen.
     findings
         What the phantom shows.
     patient_name, sex, birth_date, priority
         Its invented patient and order.
     site
         Site that sends it.
+    exam
+        What is imaged.
     """
 
     seed: int
@@ -38,6 +46,7 @@ class GeneratedStudy:
     birth_date: str
     priority: str
     site: str
+    exam: Exam = "Chest X-ray"
 
 
 GENERATED = (
@@ -49,6 +58,15 @@ GENERATED = (
         910_005, frozenset({"pneumothorax", "effusion"}), "Moe^Kim", "F", "19710518", "STAT", "north"
     ),
     GeneratedStudy(910_006, frozenset({"consolidation"}), "Foe^Lee", "M", "19800926", "ROUTINE", "south"),
+    GeneratedStudy(
+        910_007, frozenset({"intraparenchymal"}), "Noe^Eva", "F", "19520217", "ROUTINE", "north", "Head CT"
+    ),
+    GeneratedStudy(
+        910_008, frozenset({"lesion"}), "Zoe^Tom", "M", "19881209", "ROUTINE", "north", "Brain MR"
+    ),
+    GeneratedStudy(
+        910_009, frozenset({"cyst"}), "Voe^Mia", "F", "19940821", "ROUTINE", "north", "Ultrasound"
+    ),
 )
 DAMAGED = "MR_truncated.dcm"
 """A public file that ends before its pixel data does."""
@@ -128,16 +146,28 @@ def with_own_uids(data: bytes, slices: int, accession: str) -> tuple[str, tuple[
     tuple
         The new StudyInstanceUID and one file per slice.
     """
+    return reissued([data] * slices, accession)
+
+
+def reissued(files: Sequence[bytes], accession: str = "") -> tuple[str, tuple[bytes, ...]]:
+    """One series of these files in a study of its own, with fresh UIDs; an accession number where one is given.
+
+    Returns
+    -------
+    tuple
+        The new StudyInstanceUID and the files.
+    """
     study_uid, series_uid = generate_uid(prefix=None), generate_uid(prefix=None)
-    files = []
-    for number in range(1, slices + 1):
+    made = []
+    for number, data in enumerate(files, start=1):
         dataset = dcmread(io.BytesIO(data))
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
         dataset.InstanceNumber = number
-        dataset.AccessionNumber = accession
-        files.append(_to_bytes(dataset))
-    return study_uid, tuple(files)
+        if accession:
+            dataset.AccessionNumber = accession
+        made.append(_to_bytes(dataset))
+    return study_uid, tuple(made)
 
 
 def public_file(name: str) -> bytes:
@@ -146,12 +176,12 @@ def public_file(name: str) -> bytes:
 
 
 def studies() -> Iterator[Sent]:
-    """Everything the demonstration sends, with UIDs of this run's own."""
+    """Everything the demonstration sends, with UIDs of this run's own; what a model reads first."""
+    for generated in GENERATED:
+        yield _generated(generated)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sample files bend the standard on purpose, and pydicom says so
         yield from _public()
-    for generated in GENERATED:
-        yield _generated(generated)
 
 
 def _generated(study: GeneratedStudy) -> Sent:
@@ -164,11 +194,20 @@ def _generated(study: GeneratedStudy) -> Sent:
         taken_at=datetime.now(UTC),
         priority=study.priority,
     )
-    study_uid = str(generate_uid(prefix=None))
-    uids = {name: str(generate_uid(prefix=None)) for name in ("series_uid", "sop_uid")}
-    data = to_dicom(generate(study.seed, findings=study.findings), identity, study_uid=study_uid, **uids)
+    study_uid, files = reissued(_files(study, identity))
     shown = ", ".join(sorted(study.findings)) or "normal"
-    return Sent(f"Chest X-ray, generated: {shown}", "synthetic", study.site, study_uid, (data,))
+    return Sent(f"{study.exam}, generated: {shown}", "synthetic", study.site, study_uid, files)
+
+
+def _files(study: GeneratedStudy, identity: SyntheticIdentity) -> tuple[bytes, ...]:
+    seed, findings = study.seed, study.findings
+    if study.exam == "Head CT":
+        return head_ct(seed, identity, findings=findings, slices=SLICES)
+    if study.exam == "Brain MR":
+        return (brain_mr_image(seed, identity, findings=findings),)
+    if study.exam == "Ultrasound":
+        return (ultrasound_clip(seed, identity, findings=findings),)
+    return (to_dicom(generate(seed, findings=findings), identity),)
 
 
 def _public() -> Iterator[Sent]:

@@ -53,6 +53,7 @@ RunOption = Annotated[
 app.command()(models.models)
 app.command()(models.evaluate)
 app.command()(models.train)
+app.command("import-model")(models.import_model)
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`radstream models`, `radstream evaluate` and `radstream train`."""
+"""`radstream models`, `radstream evaluate`, `radstream train` and `radstream import-model`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rich.table import Table
 
 TRAINING_ENVIRONMENT = "RADSTREAM_TRAINING_ENV"
 """Environment variable that names the environment with torch; `.venv-training` by default."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables of the libraries that would else wait for each other on a busy machine, at twice the CPU time."""
 DEFAULT_UNITS = 400
 """Images or series of an evaluation: enough for intervals of a few hundredths, few enough for minutes."""
 
@@ -115,21 +117,37 @@ def train(
     ] = None,
 ) -> None:
     """Train a model from its seeds on one thread. Needs torch: `make .venv-training/.ready` makes its environment."""
-    python = training_python()
-    if python is None:
-        raise _refused(
-            "Training needs torch, which has an environment of its own (3 GB). Make it with\n"
-            "    make .venv-training/.ready\n"
-            f"in the checkout, or name one in {TRAINING_ENVIRONMENT}."
-        )
     options = {"--output": output, "--cache": cache, "--backbone": backbone}
     given = [
         part for flag, value in options.items() if value is not None for part in (flag, str(value.resolve()))
     ]
+    raise typer.Exit(_with_torch("Training", "inference.make_model", name, *given))
+
+
+def import_model(
+    source: Annotated[str, typer.Argument(help="torchxrayvision, monai-bundle or rsna-hemorrhage.")],
+    file: Annotated[Path, typer.Argument(help="Weights as a state dict; for a MONAI bundle its folder.")],
+    sha256: Annotated[
+        str, typer.Option("--sha256", help="Digest of the weights, as their publisher states it.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder to write the graph and its Triton repository to.")],
+) -> None:
+    """Make a Triton model of a downloaded network, with logits and map. Needs torch: `make .venv-training/.ready`."""
+    paths = (source, str(file.resolve()), "--sha256", sha256, "--output", str(output.resolve()))
+    raise typer.Exit(_with_torch("Importing", "inference.training.imports", *paths))
+
+
+def _with_torch(what: str, module: str, *arguments: str) -> int:
+    """Run a module of ours where torch is, on one thread; its exit status."""
+    python = training_python()
+    if python is None:
+        raise _refused(
+            f"{what} needs torch, which has an environment of its own (3 GB): `make .venv-training/.ready` in the checkout "
+            f"makes it, {TRAINING_ENVIRONMENT} names another."
+        )
     root = Path(__file__).resolve().parent.parent
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    done = subprocess.run([python, "-m", "inference.make_model", name, *given], env=environment, check=False)
-    raise typer.Exit(done.returncode)
+    environment = os.environ | {"PYTHONPATH": str(root)} | dict.fromkeys(THREADS, "1")
+    return subprocess.run([python, "-m", module, *arguments], env=environment, check=False).returncode
 
 
 def training_python() -> str | None:

@@ -16,6 +16,7 @@ from schemas.events import Event
 TOPICS = (
     "instance.received.v1",
     "instance.deidentified.v1",
+    "instance.cleaned.v1",
     "findings.v1",
     "risk.scored.v1",
     "alerts.v1",

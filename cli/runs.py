@@ -15,7 +15,9 @@ import secrets
 import shutil
 import signal
 import time
+from collections.abc import Container
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +37,8 @@ from runtime.settings import (
     StepsSettings,
     TritonSettings,
 )
+from stream_processors.deidentification.profile import DEFAULT
+from stream_processors.deidentification.table import CLEAN_PIXELS
 
 MADE = "token.made"
 """Action of the audit event that a new token leaves."""
@@ -142,6 +146,21 @@ def _secret(run: Run, name: str) -> SecretReference:
     return SecretReference(f"file:{file}")
 
 
+def claimed(prefix: str, now: datetime) -> str:
+    """Name of a new run folder that no other command has or gets, even one that starts in the same moment."""
+    home().mkdir(parents=True, exist_ok=True)
+    stem = f"{prefix}-{now:%Y%m%d-%H%M%S}"
+    name, number = stem, 1
+    while True:
+        try:
+            (home() / name).mkdir(mode=0o700)
+        except FileExistsError:
+            number += 1
+            name = f"{stem}-{number}"
+        else:
+            return name
+
+
 def create(
     name: str,
     sites: dict[str, str],
@@ -150,6 +169,7 @@ def create(
     profile: Profile = "embedded",
     quiet_window_s: float = 10.0,
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO",
+    cleaned: Container[str] = (),
 ) -> tuple[Run, Settings]:
     """Make a run folder with fresh keys and free ports, or take up the one of that name.
 
@@ -167,6 +187,8 @@ def create(
         Seconds without a new image that complete a study.
     log_level
         Level of every process's log.
+    cleaned
+        Sites whose images have burned-in text blanked; elsewhere pixels at risk are withheld.
     """
     run = Run(home() / name)
     run.secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -180,6 +202,7 @@ def create(
                 name=site,
                 webhook_url=url,
                 webhook_secret=_secret(run, f"webhook-{site}"),
+                deidentification=sorted(DEFAULT.options | {CLEAN_PIXELS}) if site in cleaned else None,
             )
             for site, url in sites.items()
         ],

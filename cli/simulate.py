@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stream_processors.risk.budget import ALERTS_PER_READER_HOUR
+from schemas.alert_budget import ALERTS_PER_READER_HOUR
 from stream_processors.risk.rules import RULE_VERSION
 from stream_processors.risk.simulation import Outcome, Scenario
 

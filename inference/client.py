@@ -25,7 +25,7 @@ from inference.shared_memory import SharedInputs, remove_leftovers, shares_host
 from inference.spec import PRIORITY_ROUTINE, ModelSpec
 
 BYTES_IN_FLIGHT = 64 << 20
-"""Bytes of tensors at the server at once: eight batches of eight slices of 512 × 512, twice over."""
+"""Bytes of tensors at the server at once: eight batches of sixteen slices of 512 × 512."""
 AWAY = frozenset({"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"})
 """gRPC statuses that say nothing but that the server was not reached, or not in time."""
 IN_FLIGHT = 16
@@ -113,18 +113,13 @@ class TritonClient:
         if lent is not None and self._shared is not None:
             region, inputs = lent
             try:
-                answer = await self._request(model, inputs, priority, deadline_s)
+                return await self._request(model, inputs, priority, deadline_s)
             except InferenceServerException as error:
-                if str(error.status()) in REJECTED | {
-                    INTERNAL
-                }:  # answered: nobody reads from the region any more
-                    self._shared.give_back(region)
                 if str(error.status()) != UNKNOWN_REGION:
                     raise
                 self._shared.forget()
-            else:
+            finally:
                 self._shared.give_back(region)
-                return answer
         inputs = [_input(name, array) for name, array in arrays.items()]
         return await self._request(model, inputs, priority, deadline_s)
 
@@ -172,6 +167,7 @@ class TritonClient:
         except InferenceServerException as error:
             raise InferenceUnavailableError(f"{model.name} could not be loaded again") from error
         self._loads[model.name] += 1
+        self._circuit = self._circuit.succeeded()  # the server answered; what failed meanwhile met no model
         self._suspects.discard(model.name)
 
     def _note(self, model: str, status: str, load: int) -> None:
@@ -229,13 +225,19 @@ async def watch(
 
     A dead model process fails its requests while the server still calls itself and the model ready, so only an
     inference tells; and with several processes per model a canary may meet a healthy one, so every caller's
-    failure counts as well. ``report(model, event)`` hears ``ill``, ``healed`` and ``still-ill``. While the server
-    itself is away, nothing is reloaded: its supervisor brings it back.
+    failure counts as well. ``report(model, event)`` hears ``ill``, ``healed`` and ``still-ill``; a model that was
+    still ill is reported healed as soon as its canary lives. While the server itself is away, nothing is reloaded:
+    its supervisor brings it back.
     """
+    still_ill: set[str] = set()
     while True:
         for model in models:
-            suspected = client.suspected(model)
-            if (not suspected and await canary(client, model)) or not await client.live():
+            if not client.suspected(model) and await canary(client, model):
+                if model.name in still_ill:
+                    still_ill.discard(model.name)
+                    report(model.name, "healed")
+                continue
+            if not await client.live():
                 continue
             report(model.name, "ill")
             try:
@@ -243,5 +245,6 @@ async def watch(
                 healthy = await canary(client, model)
             except InferenceUnavailableError:
                 healthy = False
+            (still_ill.discard if healthy else still_ill.add)(model.name)
             report(model.name, "healed" if healthy else "still-ill")
         await client.suspicion(interval_s)

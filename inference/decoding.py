@@ -16,23 +16,32 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.dataset import Dataset
 
-from inference.frames import EXPLICIT_BIG, IMPLICIT_LITTLE, Buffer, DicomImage, refusing
+from inference.frames import DicomImage, refusing
+from inference.header import Attributes, Buffer
 from inference.spec import NotAcceptableError
+from inference.syntaxes import (
+    EXPLICIT_BIG,
+    HTJ2K,
+    HTJ2K_LOSSLESS,
+    HTJ2K_LOSSLESS_RPCL,
+    JPEG_2000,
+    JPEG_2000_LOSSLESS,
+    JPEG_BASELINE,
+    JPEG_EXTENDED,
+    JPEG_LOSSLESS,
+    JPEG_LOSSLESS_FIRST,
+    JPEG_LS,
+    JPEG_LS_NEAR,
+    NATIVE,
+    RLE,
+)  # fmt: skip
 
 Values = NDArray[np.integer[Any]]
 
 cv2.setNumThreads(1)
 """A worker process per core does the sharing; threads that wait for each other only cost."""
 
-NATIVE = frozenset({IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", EXPLICIT_BIG})
-RLE = "1.2.840.10008.1.2.5"
-JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
-JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST = "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"
-JPEG_LS, JPEG_LS_NEAR = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"
-JPEG_2000_LOSSLESS, JPEG_2000 = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"
-HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K = (f"1.2.840.10008.1.2.4.20{n}" for n in (1, 2, 3))
 REDUCIBLE = frozenset({JPEG_2000_LOSSLESS, JPEG_2000})
 """Syntaxes whose lower resolutions are worth the small error: the full decode takes 90 times as long as a raw read."""
 
@@ -56,7 +65,7 @@ class Form:
     photometric: str
 
     @classmethod
-    def of(cls, header: Dataset) -> Form:
+    def of(cls, header: Attributes) -> Form:
         """Read it; raises :class:`NotAcceptableError` for bit depths that no decoder here gives."""
         allocated, stored = int(header.get("BitsAllocated") or 0), int(header.get("BitsStored") or 0)
         if allocated not in {8, 16} or not 1 <= stored <= allocated:

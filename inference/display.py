@@ -14,7 +14,8 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
 from inference.decoding import DECODERS, decode_frame
-from inference.frames import Buffer, DicomImage, open_image, refusing
+from inference.frames import DicomImage, open_by_library, refusing
+from inference.header import Buffer
 from inference.input_contract import check_size, text
 from inference.spec import NotAcceptableError
 
@@ -35,8 +36,7 @@ def display_image(data: bytes, max_side: int = 1024) -> bytes:
 def display_array(data: bytes) -> NDArray[np.uint8]:
     """The picture of :func:`display_image` before scaling and coding: (rows, columns) or (rows, columns, 3) uint8."""
     with refusing("header unreadable"):
-        image = open_image(data)
-        header = image.header
+        image, header = open_by_library(data)
         check_size(header)
         frame = _middle_frame(image, data)
         if text(header, "PhotometricInterpretation") == "PALETTE COLOR":

@@ -21,6 +21,10 @@ ALLOWANCE = 0.5
 """Deviations of the reference that are no drift: half of the smallest shift that is to be found quickly (Page 1954)."""
 DECISION = 12.0
 """Accumulated deviations that are drift: at this allowance, chance alone needs some 10^6 normal images to get there."""
+LARGEST_SUM = 2 * DECISION
+"""A sum stops there: what is mended is no longer flagged some 25 images later, however long it lasted."""
+LEARNED_FROM = 200
+"""Images that make a reference: its means are then known to a fourteenth of a deviation."""
 CLIPPED = 4.0
 """Deviations that one image counts at most: a foreign body is no drift."""
 
@@ -81,8 +85,8 @@ class Drift:
         up, down = {}, {}
         for name, mean in reference.means.items():
             off = float(np.clip((image[name] - mean) / reference.deviations[name], -CLIPPED, CLIPPED))
-            up[name] = max(0.0, self.up.get(name, 0.0) + off - ALLOWANCE)
-            down[name] = max(0.0, self.down.get(name, 0.0) - off - ALLOWANCE)
+            up[name] = min(LARGEST_SUM, max(0.0, self.up.get(name, 0.0) + off - ALLOWANCE))
+            down[name] = min(LARGEST_SUM, max(0.0, self.down.get(name, 0.0) - off - ALLOWANCE))
         return Drift(up, down, self.images + 1)
 
     def flagged(self) -> frozenset[str]:
@@ -90,3 +94,19 @@ class Drift:
         return frozenset(
             name for sums in (self.up, self.down) for name, value in sums.items() if value > DECISION
         )
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is known of one site's images for one model: first a reference is learnt, then they are held to it."""
+
+    reference: Reference | None = None
+    learning: tuple[Statistics, ...] = ()
+    drift: Drift = field(default_factory=Drift)
+
+    def after(self, image: Statistics) -> Watch:
+        """The watch with one more image."""
+        if self.reference is not None:
+            return Watch(self.reference, (), self.drift.after(image, self.reference))
+        seen = (*self.learning, image)
+        return Watch(Reference.of(seen)) if len(seen) >= LEARNED_FROM else Watch(None, seen)

@@ -19,9 +19,10 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 
+from inference import syntaxes
+from inference.header import ITEM, PIXEL_DATA, UNDEFINED, Attributes, Buffer, Place, read_header
 from inference.spec import NotAcceptableError
 
-Buffer = bytes | memoryview
 Fetch = Callable[[int, int | None], Buffer]
 """``fetch(start, length)``: that many bytes (None: all there are) of the file from ``start``; fewer where it ends before."""
 
@@ -35,12 +36,9 @@ warnings.filterwarnings("ignore", module=r"pydicom\.")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 """The library's warnings and logs quote values. Set once: to set it per call is not safe among threads."""
 
-PIXEL_DATA = 0x7FE00010
-UNDEFINED = 0xFFFFFFFF
-"""Length of an element that ends with a delimiter (PS3.5 §7.1.1)."""
-ITEM, DELIMITER = 0xFFFEE000, 0xFFFEE0DD
-IMPLICIT_LITTLE, EXPLICIT_BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
-DEFLATED, EXPLICIT_LITTLE = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1\0\0\0"
+DEFLATED = syntaxes.DEFLATED.encode()
+EXPLICIT_LITTLE = syntaxes.EXPLICIT_LITTLE.encode().ljust(len(DEFLATED), b"\0")
+"""Values of Transfer Syntax UID, at one length."""
 META = slice(132, 1024)
 """Bytes of a file in which its meta information lies (PS3.10 §7.1)."""
 LARGEST_INFLATED = 1 << 29
@@ -62,7 +60,7 @@ def refusing(reason: str) -> Iterator[None]:
 class DicomImage:
     """A header, and where the value of its Pixel Data lies in the file."""
 
-    header: Dataset
+    header: Attributes
     syntax: str
     """Transfer syntax UID."""
     start: int
@@ -152,8 +150,17 @@ def open_image(data: Buffer, fetch: Fetch | None = None) -> DicomImage:
         ``not a DICOM file``, or ``no pixel data``.
     """
     with refusing("not a DICOM file"):
-        if DEFLATED in bytes(data[META]):
-            data, fetch = _inflated(data if fetch is None else fetch(0, None)), None
+        data, fetch = inflated(data, fetch)
+        if found := read_header(data):
+            header, syntax, place = found
+            return DicomImage(header, syntax, place.start, place.length, fetch or in_memory(data))
+    return open_by_library(data, fetch)[0]
+
+
+def open_by_library(data: Buffer, fetch: Fetch | None = None) -> tuple[DicomImage, Dataset]:
+    """The same with every attribute, slower: for what :mod:`inference.header` leaves alone, and for looks at all of a header."""
+    with refusing("not a DICOM file"):
+        data, fetch = inflated(data, fetch)
         reader = BytesIO(data)
         seen: list[tuple[str | None, int]] = []
 
@@ -165,12 +172,13 @@ def open_image(data: Buffer, fetch: Fetch | None = None) -> DicomImage:
             return True
 
         header = read_partial(reader, at_pixels)
-        syntax = str(header.file_meta.get("TransferSyntaxUID") or IMPLICIT_LITTLE)
+        syntax = str(header.file_meta.get("TransferSyntaxUID") or syntaxes.IMPLICIT_LITTLE)
         explicit = bool(seen) and seen[0][0] is not None and not header.original_encoding[0]
-        start = reader.tell() + (12 if explicit else 8)
+        place = Place(reader.tell() + (12 if explicit else 8), seen[0][1] if seen else 0)
     if not seen:
         raise NotAcceptableError("no pixel data")
-    return DicomImage(header, syntax, start, seen[0][1], fetch or in_memory(data))
+    image = DicomImage(header, syntax, place.start, place.length, fetch or in_memory(data))
+    return image, header
 
 
 def in_memory(data: Buffer) -> Fetch:
@@ -179,14 +187,17 @@ def in_memory(data: Buffer) -> Fetch:
     return lambda start, length: view[start : None if length is None else start + length]
 
 
-def _inflated(data: Buffer) -> bytes:
-    """The same file with its data set inflated (PS3.5 §A.5)."""
-    end = 144 + struct.unpack("<I", data[140:144])[0]
+def inflated(data: Buffer, fetch: Fetch | None) -> tuple[Buffer, Fetch | None]:
+    """A file with its data set inflated (PS3.5 §A.5), which has to be there as a whole; any other as it is."""
+    if DEFLATED not in bytes(data[META]):
+        return data, fetch
+    whole = data if fetch is None else fetch(0, None)
+    end = 144 + struct.unpack("<I", whole[140:144])[0]
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    body = inflater.decompress(data[end:], LARGEST_INFLATED)
+    body = inflater.decompress(whole[end:], LARGEST_INFLATED)
     if inflater.unconsumed_tail:
         raise NotAcceptableError("absurd size")
-    return bytes(data[:end]).replace(DEFLATED, EXPLICIT_LITTLE) + body
+    return bytes(whole[:end]).replace(DEFLATED, EXPLICIT_LITTLE) + body, None
 
 
 def _fragments(items: Buffer) -> list[Buffer]:

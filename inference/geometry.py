@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+
+from inference.header import Attributes
 
 Matrix = NDArray[np.float64]
 
@@ -77,7 +78,7 @@ class PatientGeometry:
         return np.asarray(steps, dtype=np.float64)
 
 
-def patient_geometry(header: Dataset, frame: int = 0) -> PatientGeometry | None:
+def patient_geometry(header: Attributes, frame: int = 0) -> PatientGeometry | None:
     """Geometry of a frame, from the image plane module or its functional groups (PS3.3 §C.7.6.16.2); None where it has none.
 
     None as well where the two directions are not at right angles: nothing in millimetres can be said then.
@@ -89,19 +90,20 @@ def patient_geometry(header: Dataset, frame: int = 0) -> PatientGeometry | None:
         return None
     if (len(position), len(directions), len(spacing)) != (3, 6, 2) or min(spacing) <= 0:
         return None
-    along_row, along_column = np.array(directions[:3]), np.array(directions[3:])
-    if abs(float(along_row @ along_column)) > ORTHOGONAL:
+    (ax, ay, az), (bx, by, bz) = directions[:3], directions[3:]
+    if abs(ax * bx + ay * by + az * bz) > ORTHOGONAL:
         return None
     step = _number(header, frame, "SpacingBetweenSlices") or _number(header, frame, "SliceThickness") or 1.0
     matrix = np.eye(4)
-    matrix[:3, 0] = along_row * spacing[1]
-    matrix[:3, 1] = along_column * spacing[0]
-    matrix[:3, 2] = np.cross(along_row, along_column) * abs(step)
-    matrix[:3, 3] = position
+    across, down, through = spacing[1], spacing[0], abs(step)
+    normal = (ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx)
+    for row in range(3):
+        along = (directions[row] * across, directions[3 + row] * down, normal[row] * through, position[row])
+        matrix[row] = along
     return PatientGeometry(matrix, str(header.get("FrameOfReferenceUID") or ""))
 
 
-def detector_spacing(header: Dataset) -> tuple[float, float] | None:
+def detector_spacing(header: Attributes) -> tuple[float, float] | None:
     """Millimetres per row and per column on the detector: of a projection nothing is known about the patient's plane."""
     spacing = header.get("ImagerPixelSpacing") or header.get("PixelSpacing")
     if not spacing:
@@ -110,7 +112,7 @@ def detector_spacing(header: Dataset) -> tuple[float, float] | None:
     return (found[0], found[1]) if len(found) == 2 and min(found) > 0 else None
 
 
-def _plane(header: Dataset, frame: int, macro: str, keyword: str) -> list[float] | None:
+def _plane(header: Attributes, frame: int, macro: str, keyword: str) -> list[float] | None:
     """Values of a plane attribute: of the frame's own group, the shared one, or the header's top level."""
     for group in _groups(header, frame):
         for item in group.get(macro) or ():
@@ -120,7 +122,7 @@ def _plane(header: Dataset, frame: int, macro: str, keyword: str) -> list[float]
     return [float(each) for each in value] if value else None
 
 
-def _number(header: Dataset, frame: int, keyword: str) -> float | None:
+def _number(header: Attributes, frame: int, keyword: str) -> float | None:
     for group in _groups(header, frame):
         for item in group.get("PixelMeasuresSequence") or ():
             if value := item.get(keyword):
@@ -129,7 +131,7 @@ def _number(header: Dataset, frame: int, keyword: str) -> float | None:
     return float(value) if value else None
 
 
-def _groups(header: Dataset, frame: int) -> list[Dataset]:
+def _groups(header: Attributes, frame: int) -> list[Attributes]:
     own = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = header.get("SharedFunctionalGroupsSequence") or []
     return [*([own[frame]] if 0 <= frame < len(own) else []), *list(shared)[:1]]

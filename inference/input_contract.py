@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from inference import chest
+from inference.header import Attributes
 from inference.spec import ModelSpec, NotAcceptableError
 
 REASONS = frozenset(
@@ -47,7 +47,7 @@ LEAST_PART = 0.02
 """Share of a slice that must be air, and that must be tissue."""
 
 
-def check_kind(header: Dataset, spec: ModelSpec) -> None:
+def check_kind(header: Attributes, spec: ModelSpec) -> None:
     """Modality, body part and view must be ones that the model was made for; an unknown view is not."""
     if text(header, "Modality") not in spec.modalities:
         raise NotAcceptableError("wrong modality")
@@ -62,14 +62,14 @@ def check_kind(header: Dataset, spec: ModelSpec) -> None:
         raise NotAcceptableError("wrong view")
 
 
-def check_size(header: Dataset, smallest: int = 1) -> None:
+def check_size(header: Attributes, smallest: int = 1) -> None:
     """Refuse a size that no image of this kind has, before memory is asked for."""
     rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
     if min(rows, columns) < smallest or max(rows, columns) > LARGEST_SIDE or rows * columns > LARGEST_PIXELS:
         raise NotAcceptableError("absurd size")
 
 
-def check_gray(header: Dataset) -> None:
+def check_gray(header: Attributes) -> None:
     """One sample per pixel, black to white, with square pixels."""
     if int(header.get("SamplesPerPixel") or 1) != 1 or not text(
         header, "PhotometricInterpretation"
@@ -82,7 +82,7 @@ def check_gray(header: Dataset) -> None:
         raise NotAcceptableError("non-square pixels")
 
 
-def check_xray_header(header: Dataset) -> None:
+def check_xray_header(header: Attributes) -> None:
     """One unsigned frame of more than 8 bits."""
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise NotAcceptableError("more than one frame")
@@ -93,7 +93,7 @@ def check_xray_header(header: Dataset) -> None:
         raise NotAcceptableError("window already applied")
 
 
-def check_ct_header(header: Dataset) -> tuple[float, float]:
+def check_ct_header(header: Attributes) -> tuple[float, float]:
     """Slope and intercept to Hounsfield units (PS3.3 §C.11.1.1.2); no localiser and no secondary picture of 8 bits."""
     check_gray(header)
     if "LOCALIZER" in [str(value).upper() for value in header.get("ImageType") or ()]:
@@ -106,7 +106,7 @@ def check_ct_header(header: Dataset) -> tuple[float, float]:
     return told
 
 
-def _rescale(header: Dataset) -> tuple[float, float] | None:
+def _rescale(header: Attributes) -> tuple[float, float] | None:
     """Slope and intercept of the header or of its shared functional groups (PS3.3 §C.7.6.16.2.9)."""
     groups = [
         item
@@ -162,6 +162,6 @@ def check_hounsfield(stored: NDArray[np.integer[Any]], slope: float, intercept: 
             raise NotAcceptableError("not Hounsfield units")
 
 
-def text(header: Dataset, keyword: str) -> str:
+def text(header: Attributes, keyword: str) -> str:
     """Value of a code string, without padding and in capitals; nothing where it is missing."""
     return str(header.get(keyword) or "").strip().upper()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.pixels import Geometry
-from inference.spec import ModelSpec
+from inference.geometry import Geometry
+from inference.spec import Label, ModelSpec
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in columns and rows of the original image, edges of pixels, 0 at the upper left."""
@@ -19,7 +19,9 @@ Contour = tuple[tuple[float, float], ...]
 Cells = NDArray[np.bool_]
 
 SHARE_OF_PEAK = 0.5
-"""Share of the peak that bounds a region where no calibration chose another (:attr:`inference.spec.Label.share_of_peak`)."""
+"""Share of the strongest cell's probability that bounds a region where no calibration chose a border (:class:`Label`)."""
+MOST_PARTS = 3
+"""Parts of a region that are outlined, the largest first: more is a map without a place."""
 MOST_CORNERS = 64
 """Corners of a contour: enough for any region of a 32 × 32 map that a person would draw."""
 
@@ -37,14 +39,18 @@ class Finding:
     """Only where the finding is present."""
     heat: NDArray[np.float32]
     """0..1 over the model's square, shape (side, side)."""
-    contour: Contour = ()
-    """Round the same region as the box."""
+    contours: tuple[Contour, ...] = ()
+    """Round the parts of the same region, the largest first, at most :data:`MOST_PARTS`."""
 
 
 def findings(
-    spec: ModelSpec, logits: NDArray[np.floating], cams: NDArray[np.floating], geometry: Geometry
+    spec: ModelSpec, outputs: Mapping[str, NDArray[np.floating]], geometry: Geometry
 ) -> tuple[Finding, ...]:
-    """Findings of one image: ``logits`` (L,), ``cams`` (L, h, w) of raw per-cell logits."""
+    """Findings of one image, one per label in their order: of ``logits`` (L,) and ``cam`` (L, h, w), raw logits per cell.
+
+    Raises ``ValueError`` where the outputs are not of these labels.
+    """
+    logits, cams = outputs["logits"], outputs["cam"]
     if logits.shape != (len(spec.labels),) or cams.shape[0] != len(spec.labels):
         raise ValueError(f"outputs of {spec.name} do not have one row per label")
     made = []
@@ -53,13 +59,13 @@ def findings(
         present = label.present(logit)
         cells = sigmoid(cams[i])
         box: Box | None = None
-        line: Contour = ()
+        lines: tuple[Contour, ...] = ()
         if present:
-            region = strongest_region(cells, label.share_of_peak)
+            region = marked(cams[i], label)
             box = geometry.to_original(region_box(region, geometry.side))
-            line = _to_original(contour(region, geometry.side), geometry)
+            lines = tuple(_to_original(line, geometry) for line in contours(region, geometry.side))
         heat = heat_map(cells, geometry.side)
-        made.append(Finding(label.name, logit, label.probability(logit), present, box, heat, line))
+        made.append(Finding(label.name, logit, label.probability(logit), present, box, heat, lines))
     return tuple(made)
 
 
@@ -69,36 +75,43 @@ def heat_map(cells: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return np.clip(np.asarray(grown, dtype=np.float32), 0, 1)
 
 
-def strongest_region(cells: NDArray[np.floating], share_of_peak: float) -> Cells:
-    """The connected cells about the strongest one that have at least ``share_of_peak`` of its probability."""
-    row, column = (int(v) for v in np.unravel_index(int(cells.argmax()), cells.shape))
-    return _flooded(cells >= share_of_peak * cells[row, column], row, column)
+def marked(cam: NDArray[np.floating], label: Label) -> Cells:
+    """The region of a finding: ``cam`` (h, w) are the map's logits; never empty, since the strongest cell is always in it."""
+    row, column = (int(v) for v in np.unravel_index(int(cam.argmax()), cam.shape))
+    peak = float(cam[row, column])
+    member = cam >= min(peak, _half(peak) if label.border is None else label.border)
+    return member if label.scattered else _flooded(member, row, column)
+
+
+def _half(peak: float) -> float:
+    """Logit of :data:`SHARE_OF_PEAK` of the probability of a logit."""
+    share = SHARE_OF_PEAK * float(sigmoid(np.array(peak)))
+    return float(np.log(share / (1 - share))) if share > 0 else peak
 
 
 def connected(cells: Cells) -> list[Cells]:
-    """The parts of a region whose cells touch by their sides."""
+    """The parts of a region whose cells touch by a side or a corner, the largest first."""
     left, parts = cells.copy(), []
     while left.any():
         row, column = (int(v[0]) for v in np.nonzero(left))
         part = _flooded(left, row, column)
         parts.append(part)
         left &= ~part
-    return parts
+    return sorted(parts, key=lambda part: -int(part.sum()))
 
 
 def _flooded(member: Cells, row: int, column: int) -> Cells:
-    """The members that are reached from one cell by sides."""
+    """The members that are reached from one cell by sides and corners: a thin slanting finding is one."""
     seen = np.zeros_like(member)
     seen[row, column] = True
-    queue = deque([(row, column)])
-    while queue:
-        r, c = queue.popleft()
-        for near in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
-            inside = 0 <= near[0] < member.shape[0] and 0 <= near[1] < member.shape[1]
-            if inside and member[near] and not seen[near]:
-                seen[near] = True
-                queue.append(near)
-    return seen
+    while True:
+        wide = np.pad(seen, 1)
+        wide = wide[:-2] | wide[1:-1] | wide[2:]
+        grown = (wide[:, :-2] | wide[:, 1:-1] | wide[:, 2:]) & member
+        grown[row, column] = True
+        if np.array_equal(grown, seen):
+            return seen
+        seen = grown
 
 
 def region_box(region: Cells, side: int) -> Box:
@@ -111,29 +124,39 @@ def region_box(region: Cells, side: int) -> Box:
     )  # fmt: skip
 
 
-def strongest_box(cells: NDArray[np.floating], side: int, share_of_peak: float = SHARE_OF_PEAK) -> Box:
-    """Box, in model pixels, round the connected cells about the strongest one."""
-    return region_box(strongest_region(cells, share_of_peak), side)
+def contours(region: Cells, side: int) -> tuple[Contour, ...]:
+    """Outer border of each part of a region, in model pixels, the largest part first, at most :data:`MOST_PARTS`."""
+    return tuple(contour(part, side) for part in connected(region)[:MOST_PARTS])
 
 
-def contour(region: Cells, side: int) -> Contour:
-    """Outer border of a connected region along the sides of its cells, in model pixels, at most :data:`MOST_CORNERS` corners."""
-    steps = _border(np.pad(region, 1))
+def contour(part: Cells, side: int) -> Contour:
+    """Outer border of a connected part along the sides of its cells, in model pixels, at most :data:`MOST_CORNERS` corners."""
+    steps = _border(np.pad(part, 1))
     start = min(steps, key=lambda corner: (corner[1], corner[0]))
     line, at, before = [start], start, (1, 0)
     while True:
         ways = steps[at]
-        # Where two cells touch by a corner only, the turn to the right stays with the cell that was followed.
-        way = ways[0] if len(ways) == 1 else (-before[1], before[0])
+        # Where two cells touch by a corner only, the turn to the left leads on to the other cell.
+        way = ways[0] if len(ways) == 1 else (before[1], -before[0])
         if at != start and way == before:
             line.pop()
         at, before = (at[0] + way[0], at[1] + way[1]), way
         if at == start:
             break
         line.append(at)
-    height, width = side / region.shape[0], side / region.shape[1]
-    thinned = line[:: -(-len(line) // MOST_CORNERS)]
-    return tuple(((x - 1) * width, (y - 1) * height) for x, y in thinned)
+    height, width = side / part.shape[0], side / part.shape[1]
+    return tuple(((x - 1) * width, (y - 1) * height) for x, y in _thinned(line))
+
+
+def _thinned(line: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """At most :data:`MOST_CORNERS` of a line's corners, among them one on each side of its box."""
+    if len(line) <= MOST_CORNERS:
+        return line
+    kept = set(range(0, len(line), -(-len(line) // (MOST_CORNERS - 4))))
+    for axis in (0, 1):
+        along = [corner[axis] for corner in line]
+        kept |= {along.index(min(along)), along.index(max(along))}
+    return [line[i] for i in sorted(kept)]
 
 
 def _border(wide: Cells) -> dict[tuple[int, int], list[tuple[int, int]]]:

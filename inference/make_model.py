@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from inference import models
+from inference.catalogue import Model
 from inference.evaluation import calibrate
 from inference.training.recipe import Recipe
 from inference.training.recipes import all_recipes
@@ -42,7 +43,8 @@ def state(recipe: Recipe, path: Path, pooling: list[float], cpu_seconds: float) 
     told = calibrate.described(path.read_bytes(), recipe, pooling, cpu_seconds)
     beside = path.with_suffix(".json")
     calibrate.write(beside, told)
-    spec = importlib.import_module(f"{models.__name__}.{recipe.name}").spec(path)
+    model: Model = importlib.import_module(f"{models.__name__}.{recipe.name}")
+    spec = calibrate.with_labels(model.SPEC, path, told)
     calibrate.write(beside, {**told, "measured": calibrate.measured(spec, recipe, recipe.test_units)})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,9 +19,13 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - where the system has its regions
 LARGEST = 8 << 20
-"""Bytes of one region: eight slices of 1024 × 1024 of 16 bits; larger requests are sent."""
+"""Bytes of one region: sixteen slices of 512 × 512 of 16 bits; larger requests are sent."""
 REGIONS = 4
 """At once: with as many as there are batches in flight none waits. 32 MB of the 64 that containers have."""
+PAUSE_S = 30.0
+"""How long requests are sent after the server did not know a region: until it is up again, with its models."""
+Region = tuple[str, Any]
+"""Name and handle."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -32,25 +37,23 @@ def shares_host(address: str) -> bool:
 class SharedInputs:
     """A few regions that requests take in turns. One event loop; :meth:`close` removes them.
 
-    A server that was started again, or that sees another /dev/shm, does not know the regions: :meth:`lend` says None from
-    :meth:`forget` on, and requests are sent instead.
+    A server that was started again, or that sees another /dev/shm, does not know the regions: from :meth:`forget` on
+    :meth:`lend` says None for :data:`PAUSE_S`, requests are sent instead, and then it is tried with new ones.
     """
 
     def __init__(self, client: triton.InferenceServerClient) -> None:
         self._client = client
         self._prefix = f"radstream-client-{os.getpid()}-{id(self):x}"
         self._numbers = count()
-        self._free: list[tuple[str, Any]] = []
-        self._made: list[tuple[str, Any]] = []
-        self._usable = True
+        self._free: list[Region] = []
+        self._made: list[Region] = []
+        self._usable_from = 0.0
         self._making = asyncio.Lock()
 
-    async def lend(
-        self, arrays: Mapping[str, NDArray[Any]]
-    ) -> tuple[tuple[str, Any], list[triton.InferInput]] | None:
+    async def lend(self, arrays: Mapping[str, NDArray[Any]]) -> tuple[Region, list[triton.InferInput]] | None:
         """A region with the arrays in it and the inputs that point there, or None where they must be sent."""
         size = sum(array.nbytes for array in arrays.values())
-        if not self._usable or size > LARGEST:
+        if asyncio.get_running_loop().time() < self._usable_from or size > LARGEST:
             return None
         async with self._making:
             if not self._free and not await self._make():
@@ -68,22 +71,32 @@ class SharedInputs:
             offset += array.nbytes
         return region, inputs
 
-    def give_back(self, region: tuple[str, Any]) -> None:
-        """Hand a region back once its request is answered: the server reads from it until then."""
-        self._free.append(region)
+    def give_back(self, region: Region) -> None:
+        """Hand a region back once nobody waits for its request's answer: answered, refused, late or cancelled.
+
+        The server may read a late request's input after that, and find the next one's in it. It changes nothing: the server
+        only reads here, and the answer that it makes of it is nobody's.
+        """
+        if region in self._made:
+            self._free.append(region)
+        else:
+            _destroy(region)
 
     def forget(self) -> None:
-        """Send from now on."""
-        self._usable = False
+        """Send for a while; regions that are lent go when they are given back."""
+        self._usable_from = asyncio.get_running_loop().time() + PAUSE_S
+        for region in self._free:
+            _destroy(region)
+        self._made.clear()
+        self._free.clear()
 
     async def close(self) -> None:
         """Remove the regions, at the server and here."""
-        self._usable = False
-        for name, handle in self._made:
+        self._usable_from = math.inf
+        for region in self._made:
             with suppress(InferenceServerException):
-                await self._client.unregister_system_shared_memory(name, client_timeout=1.0)
-            with suppress(regions.SharedMemoryException):
-                regions.destroy_shared_memory_region(handle)
+                await self._client.unregister_system_shared_memory(region[0], client_timeout=1.0)
+            _destroy(region)
         self._made.clear()
         self._free.clear()
 
@@ -93,18 +106,27 @@ class SharedInputs:
             return False
         name = f"{self._prefix}-{next(self._numbers)}"
         try:
-            handle = regions.create_shared_memory_region(name, f"/{name}", LARGEST)
+            region = (name, regions.create_shared_memory_region(name, f"/{name}", LARGEST))
         except regions.SharedMemoryException:
             self.forget()
             return False
-        self._made.append((name, handle))
         try:
             await self._client.register_system_shared_memory(name, f"/{name}", LARGEST, client_timeout=5.0)
         except InferenceServerException:
+            _destroy(region)
             self.forget()
             return False
-        self._free.append((name, handle))
+        except asyncio.CancelledError:
+            _destroy(region)
+            raise
+        self._made.append(region)
+        self._free.append(region)
         return True
+
+
+def _destroy(region: Region) -> None:
+    with suppress(regions.SharedMemoryException):
+        regions.destroy_shared_memory_region(region[1])
 
 
 def remove_leftovers() -> int:

@@ -62,8 +62,11 @@ class Label:
     """Calibrated probability from which it is `high`; None where calibration could not support such a class."""
     low_below: float | None = None
     """Calibrated probability below which it is `low`; None where calibration could not support such a class."""
-    share_of_peak: float = 0.5
-    """A cell of the map belongs to the region if its probability is at least this share of the strongest cell's."""
+    border: float | None = None
+    """Logit from which a cell of the map belongs to the finding's region, chosen on calibration images; None where none
+    was: then half of the strongest cell's probability bounds it."""
+    scattered: bool = False
+    """Whether the region is every such cell, for findings that lie in several places; else those that touch the strongest."""
 
     def probability(self, logit: float) -> float:
         """Calibrated probability of a raw logit: ``sigmoid(logit / temperature + bias)``."""

@@ -27,6 +27,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from inference import outlines
 from inference.settling import lean, settle, uids
 from schemas.events import Box, Finding, Findings
 from schemas.identifiers import deterministic_uuid
@@ -204,29 +205,38 @@ def _group(result: Findings, finding: Finding, image: SourceImage) -> Group:
             version=result.model_version,
             parameters=[f"{name}={value}" for name, value in _parameters(result).items()],
         ),
-        "measurements": [
-            sr.Measurement(codes.DCM.Probability, finding.probability, codes.UCUM.NoUnits),
-            sr.Measurement(OPERATING_POINT, round(finding.threshold, 4), codes.UCUM.NoUnits),
-        ],
+        "measurements": _measurements(finding),
     }
     header = image.header
     if finding.box is None or not image.is_flat:
         source = sr.SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID)
         return sr.MeasurementsAndQualitativeEvaluations(source_images=[source], **told)
-    region = sr.ImageRegion(
-        sr.GraphicTypeValues.POLYLINE,
-        _outline(finding.box),
-        sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID),
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        referenced_region=_region(finding, finding.box, header), **told
     )
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, **told)
 
 
-def _outline(box: Box) -> NDArray[np.float64]:
-    """Closed outline of a box: columns and rows, the centre of the first pixel at 0.5 (PS3.3 §C.18.6.1.1)."""
-    left, top, right, bottom = box.x, box.y, box.x + box.width, box.y + box.height
-    return np.array(
-        [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], dtype=np.float64
-    )
+def _measurements(finding: Finding) -> list[sr.Measurement]:
+    """What is said of the finding in numbers; of the marked region only what the project's private codes name as that."""
+    told = [
+        sr.Measurement(codes.DCM.Probability, finding.probability, codes.UCUM.NoUnits),
+        sr.Measurement(OPERATING_POINT, round(finding.threshold, 4), codes.UCUM.NoUnits),
+    ]
+    return told + [
+        sr.Measurement(outlines.MARKED[each.name], each.value, outlines.UNITS[each.unit])
+        for each in finding.measurements
+        if each.name in outlines.MARKED
+    ]
+
+
+def _region(finding: Finding, box: Box, header: Dataset) -> sr.ImageRegion | sr.ImageRegion3D:
+    """Outline of a finding of one part, else its box: in the patient where the image says where it lies, else in its pixels."""
+    frame = header.get("FrameOfReferenceUID")
+    corners = outlines.in_patient(finding)
+    if frame and corners is not None:
+        return sr.ImageRegion3D(sr.GraphicTypeValues3D.POLYGON, corners, frame)
+    source = sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID)
+    return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, outlines.on_image(finding, box), source)
 
 
 def _reference(predecessor: str, header: Dataset) -> Dataset:
@@ -243,7 +253,7 @@ def _reference(predecessor: str, header: Dataset) -> Dataset:
 
 
 def segmentation(result: Findings, image: SourceImage, shown: Sequence[Finding]) -> Dataset:
-    """BINARY segmentation of one image, one segment per finding: where its class-activation map is strong."""
+    """BINARY segmentation of one image, one segment per finding: within its outlines."""
     algorithm = hd.AlgorithmIdentificationSequence(
         name=result.model,
         family=codes.DCM.ArtificialIntelligence,
@@ -287,7 +297,7 @@ def segmentation(result: Findings, image: SourceImage, shown: Sequence[Finding])
 
 
 def presentation(result: Findings, image: SourceImage, boxed: Sequence[Finding]) -> Dataset:
-    """Grayscale softcopy presentation state: boxes and names on the original image, in any viewer that knows the standard."""
+    """Grayscale softcopy presentation state: outlines and names on the original image, in any viewer that knows the standard."""
     layer = pr.GraphicLayer(LAYER, order=1, description=_description(result))
     objects, texts = [], []
     for finding in boxed:
@@ -295,18 +305,17 @@ def presentation(result: Findings, image: SourceImage, boxed: Sequence[Finding])
             continue
         tracking_uid, tracking_id = _tracking(result, finding)
         units = pr.AnnotationUnitsValues.PIXEL
-        outline = (
-            _outline(finding.box) + 1
-        )  # here the upper left corner of the image is (1, 1) (PS3.3 §C.10.5.1.2)
-        objects.append(
+        # Here the upper left corner of the image is (1, 1) (PS3.3 §C.10.5.1.2).
+        objects += [
             pr.GraphicObject(
                 pr.GraphicTypeValues.POLYLINE,
-                np.clip(outline, 1, [image.header.Columns, image.header.Rows]),
+                np.clip(line + 1, 1, [image.header.Columns, image.header.Rows]),
                 units,
                 tracking_id=tracking_id,
                 tracking_uid=tracking_uid,
             )
-        )
+            for line in outlines.drawn(finding, finding.box)
+        ]
         corner = (float(finding.box.x + 1), float(finding.box.y + 1))
         text = f"AI: {finding.code_meaning} {finding.probability:.0%}"
         texts.append(pr.TextObject(text, units, anchor_point=corner, anchor_point_visible=False))

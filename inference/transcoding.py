@@ -10,7 +10,11 @@ import pydicom
 from pydicom.encaps import encapsulate_extended
 from pydicom.uid import UID
 
-from inference.decoding import (
+from inference.decoding import Form, decode_frame
+from inference.frames import open_image, refusing
+from inference.spec import NotAcceptableError
+from inference.syntaxes import (
+    EXPLICIT_BIG,
     HTJ2K_LOSSLESS,
     JPEG_2000_LOSSLESS,
     JPEG_LOSSLESS,
@@ -18,11 +22,7 @@ from inference.decoding import (
     JPEG_LS,
     NATIVE,
     RLE,
-    Form,
-    decode_frame,
-)
-from inference.frames import EXPLICIT_BIG, open_image, refusing
-from inference.spec import NotAcceptableError
+)  # fmt: skip
 
 LOSSLESS = NATIVE | {RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST, JPEG_LS, JPEG_2000_LOSSLESS}
 """What is transcoded. Lossy images stay as they are: decoded and coded again they would only grow."""

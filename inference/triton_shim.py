@@ -47,7 +47,9 @@ class TritonPythonModel:
         """Answer a batch of requests, each of which may hold several images."""
         inputs = [self._inputs_of(request) for request in requests]
         try:
-            joined = [np.concatenate(parts) for parts in zip(*inputs, strict=True)]
+            joined = [
+                parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*inputs, strict=True)
+            ]
             outputs = self._run(joined)
         except Exception:  # noqa: BLE001 - of all requests; the culprit is found by running each alone
             return [self._alone(own) for own in inputs]

@@ -27,6 +27,13 @@ Name = Literal[
     "radstream_request_seconds",
     "radstream_requests_refused_total",
     "radstream_inference_seconds",
+    "radstream_image_decode_seconds",
+    "radstream_image_tensor_seconds",
+    "radstream_image_queue_seconds",
+    "radstream_image_infer_seconds",
+    "radstream_image_after_seconds",
+    "radstream_infer_batch_images",
+    "radstream_drifted_statistics",
 ]
 """Every metric there is."""
 
@@ -43,6 +50,8 @@ class Meaning:
     kind: Literal["counter", "gauge", "histogram"]
     unit: str
     text: str
+    by_model: bool = False
+    """Whether a third label names the model."""
 
 
 METRICS: dict[Name, Meaning] = {
@@ -77,6 +86,36 @@ METRICS: dict[Name, Meaning] = {
     "radstream_inference_seconds": Meaning(
         "histogram", "seconds", "One image through a model, waiting for its batch included"
     ),
+    "radstream_image_decode_seconds": Meaning(
+        "histogram", "seconds", "Header and stored values of one image", by_model=True
+    ),
+    "radstream_image_tensor_seconds": Meaning(
+        "histogram",
+        "seconds",
+        "Stored values of one image to a model's input, input contract included",
+        by_model=True,
+    ),
+    "radstream_image_queue_seconds": Meaning(
+        "histogram", "seconds", "One image waiting for company and for a free request", by_model=True
+    ),
+    "radstream_image_infer_seconds": Meaning(
+        "histogram", "seconds", "One request to a model, from sending to its answer", by_model=True
+    ),
+    "radstream_image_after_seconds": Meaning(
+        "histogram",
+        "seconds",
+        "A model's output on one image to findings, boxes and the stored map",
+        by_model=True,
+    ),
+    "radstream_infer_batch_images": Meaning(
+        "histogram", "images", "Images of one request to a model", by_model=True
+    ),
+    "radstream_drifted_statistics": Meaning(
+        "gauge",
+        "statistics",
+        "Of level, spread and noise of a model's images, how many have drifted",
+        by_model=True,
+    ),
 }
 """Kind, unit and meaning by name."""
 
@@ -87,7 +126,7 @@ class Metrics:
     Parameters
     ----------
     component
-        Label of every number.
+        Label of every number; the others are the site, and for what is said by model the model's name.
     """
 
     def __init__(self, component: str) -> None:
@@ -103,20 +142,24 @@ class Metrics:
         """Add to a counter."""
         self._counters[name].labels(self._component, site).inc(amount)
 
-    def set(self, name: Name, value: float, *, site: str = "") -> None:
+    def set(self, name: Name, value: float, *, site: str = "", model: str = "") -> None:
         """Set a gauge."""
-        self._gauges[name].labels(self._component, site).set(value)
+        self._gauges[name].labels(*self._labels(name, site, model)).set(value)
 
-    def observe(self, name: Name, value: float, *, site: str = "") -> None:
+    def observe(self, name: Name, value: float, *, site: str = "", model: str = "") -> None:
         """Add one value to a histogram."""
-        self._histograms[name].labels(self._component, site).observe(value)
+        self._histograms[name].labels(*self._labels(name, site, model)).observe(value)
+
+    def _labels(self, name: Name, site: str, model: str) -> tuple[str, ...]:
+        known = (self._component, site)
+        return (*known, model) if METRICS[name].by_model else known
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def _declare(self, name: Name, meaning: Meaning) -> None:
-        labels = ("component", "site")
+        labels = ("component", "site", "model") if meaning.by_model else ("component", "site")
         text = f"{meaning.text} ({meaning.unit})."
         if meaning.kind == "counter":
             self._counters[name] = Counter(name, text, labels, registry=self._registry)

@@ -97,6 +97,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+DeidentificationOption = Literal[
+    "113101", "113103", "113104", "113105", "113107", "113108", "113109", "113110", "113111", "113112"
+]
+"""DCM codes of the options that de-identification offers (`docs/deidentification.md`)."""
+
+
 class SiteSettings(_Section):
     """One site: what its senders leave unsaid, and where its alerts go."""
 
@@ -111,6 +117,11 @@ class SiteSettings(_Section):
     """Root of the DICOMweb service that takes results under their identity (`https://archive/dicom-web`); empty: none does."""
     archive_token: SecretReference | None = None
     """Bearer token for it."""
+    deidentification: list[DeidentificationOption] | None = None
+    """Options of the de-identification profile, in place of the default's; Basic is always on. With 113101 pixels at risk of
+    burned-in text are cleaned instead of withheld."""
+    readers: PositiveInt = 1
+    """People who get the site's pages: its alert budget is counted for so many."""
 
 
 class KeySettings(_Section):

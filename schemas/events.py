@@ -70,6 +70,7 @@ class StudyInstance:
     photometric_interpretation: str
     synthetic: bool
     pixels_at_risk: str
+    boxes_blanked: int = 0
     received_at: int
 
 
@@ -105,12 +106,32 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """Closed line round one part of a marked region."""
+
+    pixels: tuple[float, ...]
+    patient: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One measured quantity of a finding."""
+
+    name: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelOutput:
     """What the network said of one label on one image, before calibration."""
 
     label: str
     logit: float
     box: Box | None = None
+    box_patient: tuple[float, ...] = ()
+    outlines: tuple[Outline, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,15 +151,6 @@ class InstanceResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """One measured quantity of a finding."""
-
-    name: str
-    value: float
-    unit: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One calibrated, coded finding."""
 
@@ -154,6 +166,8 @@ class Finding:
     instance: str
     box: Box | None = None
     measurements: tuple[Measurement, ...] = ()
+    box_patient: tuple[float, ...] = ()
+    outlines: tuple[Outline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,6 +185,7 @@ class StudyInstanceRow:
     photometric_interpretation: str | None = None
     synthetic: bool | None = None
     pixels_at_risk: str | None = None
+    boxes_blanked: int | None = None
     received_at: int | None = None
 
 
@@ -702,7 +703,7 @@ class QuarantinedObjectRow:
             Clustering("quarantined_at", descending=True),
             Clustering("object_id", descending=False),
         ),
-        writer="producers.ingest, steps.deidentify",
+        writer="producers.ingest, steps.deidentify, steps.clean_pixels",
     )
 
     site: str

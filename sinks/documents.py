@@ -20,7 +20,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 
-from inference.activation import read_activation, region
+from inference import placement
 from inference.standard_objects import Document, SourceImage, documents
 from runtime.buckets import RESULTS
 from runtime.connections import Connections
@@ -114,17 +114,13 @@ class DocumentsSink:
     def _source(self, image: ResultImage, result: Findings) -> SourceImage:
         try:
             data = self.objects.get(image.bucket, image.object_key)
-            kept = (
-                self.objects.get(image.activation_bucket, image.activation_key)
-                if image.activation_key
-                else b""
-            )
             header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
         except ObjectMissingError as error:
             raise DeadLetterError("image-missing") from error
         except InvalidDicomError as error:
             raise DeadLetterError("header-unreadable") from error
-        return SourceImage(instance=image.instance, header=header, masks=masks(result, image, kept))
+        shown = masks(result, image, int(header.get("Rows") or 0), int(header.get("Columns") or 0))
+        return SourceImage(instance=image.instance, header=header, masks=shown)
 
     def _stored(self, result: Findings, document: Document) -> StoredDocument:
         folder = f"{result.envelope.site}/{result.envelope.study}/{result.revision}"
@@ -140,23 +136,14 @@ class DocumentsSink:
         )
 
 
-def masks(result: Findings, image: ResultImage, kept: bytes) -> dict[str, NDArray[np.bool_]]:
-    """Regions of the findings that are strongest on this image and reach their operating point.
-
-    Parameters
-    ----------
-    kept
-        The image's activation file; empty where there is none.
-    """
-    if not kept:
-        return {}
-    activation = read_activation(kept)
+def masks(result: Findings, image: ResultImage, rows: int, columns: int) -> dict[str, NDArray[np.bool_]]:
+    """Regions of the findings that are strongest on this image and reach their operating point: within their outlines."""
     return {
-        finding.finding: region(activation, finding.finding)
+        finding.finding: placement.filled(
+            [placement.contour_of(outline.pixels) for outline in finding.outlines], rows, columns
+        )
         for finding in result.findings
-        if finding.instance == image.instance
-        and finding.box is not None
-        and finding.finding in activation.labels
+        if finding.instance == image.instance and finding.outlines
     }
 
 

@@ -41,7 +41,7 @@ async def run_step(name: str, connections: Connections, stop: process.Stop) -> N
         model_server,
     )  # only a step that infers loads the libraries for it
 
-    async with model_server(connections.settings.triton.address) as inference:
+    async with model_server(connections.settings.triton.address, connections.metrics) as inference:
         await run(name, step, connections, stop, inference=inference)
 
 

@@ -47,6 +47,9 @@ T = TypeVar("T")
 Addressed = tuple[str, Event]
 """Topic and event."""
 
+EARLY_S = 0.2
+"""Seconds after which what is resolved of a batch goes out: longer than a quick batch takes, shorter than anyone notices."""
+
 
 class InputContext(StepContext, Protocol):
     """A context made for one input."""
@@ -97,6 +100,7 @@ class Resolved:
     event: Event | DeadlineReached | None = None
     """None if it could not be read."""
     context: InputContext | None = None
+    is_published: bool = False
 
 
 class Binder:
@@ -141,6 +145,8 @@ class Binder:
     async def bind(self, inputs: Sequence[Input], acknowledge: Callable[[list[DeadlineRow]], None]) -> None:
         """Resolve every input, make all consequences safe, then acknowledge.
 
+        What is resolved does not wait for what takes long: where a batch is not done at once, outputs are confirmed bit by bit.
+
         Parameters
         ----------
         inputs
@@ -157,7 +163,7 @@ class Binder:
             return
         self._around.metrics.observe("radstream_batch_events", len(inputs))
         resolved = await self._resolve_all(inputs)
-        await self._publish_all(resolved)
+        await self._publish_all([each for each in resolved if not each.is_published])
         faults.reach("after-publish")
         written = [row for each in resolved for row in each.deadlines]
         for row in written:
@@ -168,7 +174,7 @@ class Binder:
         self._count(resolved)
 
     async def _resolve_all(self, inputs: Sequence[Input]) -> list[Resolved]:
-        """Resolve all, keys concurrently; the first error that stops the process cancels the rest."""
+        """Resolve all, keys concurrently, publishing what is ready; the first error that stops the process cancels the rest."""
         slots = asyncio.Semaphore(self._policy.concurrency)
         places: dict[int, Resolved] = {}
 
@@ -178,10 +184,17 @@ class Binder:
                     places[place] = await self._resolve(each)
 
         tasks = [asyncio.ensure_future(one_key(group)) for group in in_key_order(inputs)]
+        pending = set(tasks)
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
+            while pending:
+                done, pending = await asyncio.wait(
+                    pending, timeout=EARLY_S, return_when=asyncio.FIRST_EXCEPTION
+                )
+                for task in done:
+                    task.result()
+                ready = [each for _, each in sorted(places.items()) if not each.is_published]
+                if pending and ready:
+                    await self._publish_all(ready)
         finally:
             for task in tasks:
                 task.cancel()
@@ -290,6 +303,8 @@ class Binder:
         except DeadLetterError:
             for each in resolved:
                 await self._publish_one(each)
+        for each in resolved:
+            each.is_published = True
         self._around.metrics.observe("radstream_publish_seconds", time.monotonic() - started)
 
     async def _publish_one(self, each: Resolved) -> None:

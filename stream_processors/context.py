@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +22,9 @@ from runtime.errors import StopError
 from runtime.ports import Objects, Tables
 from schemas.events import Envelope, Event
 from schemas.identifiers import Pseudonyms, deterministic_uuid
+from stream_processors.input_drift import InputDrift
 from stream_processors.inputs import Origin
-from stream_processors.step import DeadlineReached, RawTier, StepSettings
+from stream_processors.step import DeadlineReached, ImageMeasures, RawTier, StepSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,6 +65,8 @@ class Workbench:
     inference: Inference | None
     io: ThreadPoolExecutor
     cpu: ThreadPoolExecutor
+    apart: asyncio.Semaphore
+    drift: InputDrift
 
     def context_for(self, origin: Origin) -> Context:
         """Context of one input."""
@@ -80,10 +83,20 @@ def workbench(connections: Connections, inference: Inference | None = None) -> W
     steps = connections.settings.steps
     return Workbench(
         connections=connections,
-        settings=StepSettings(quiet_window_s=steps.quiet_window_s, model_deadline_s=steps.model_deadline_s),
+        settings=StepSettings(
+            quiet_window_s=steps.quiet_window_s,
+            model_deadline_s=steps.model_deadline_s,
+            deidentification={
+                site.name: frozenset(site.deidentification)
+                for site in connections.settings.sites
+                if site.deidentification is not None
+            },
+        ),
         inference=inference,
         io=ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"),
         cpu=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cpu"),
+        apart=asyncio.Semaphore(os.cpu_count() or 1),
+        drift=InputDrift(connections.objects, connections.metrics),
     )
 
 
@@ -131,6 +144,20 @@ class Context:
         """Run a computation in a thread: numpy, hashing and compression let others run meanwhile."""
         return await _in(self._bench.cpu, call, *args, **kwargs)
 
+    async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Wait in a thread that nobody joins: a process that ends does not wait for what may take minutes."""
+        async with self._bench.apart:
+            future: Future[T] = Future()
+
+            def run() -> None:
+                try:
+                    future.set_result(call(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001 - handed to whoever awaits, as a pool does
+                    future.set_exception(error)
+
+            threading.Thread(target=run, name="apart", daemon=True).start()
+            return await asyncio.wrap_future(future)
+
     def announce(self, model: str, *, priority: int) -> AbstractContextManager[None]:
         """Say that an item for a model is being made ready."""
         if self._bench.inference is None:
@@ -148,6 +175,15 @@ class Context:
         seconds = self.clock.monotonic() - started
         self._bench.connections.metrics.observe("radstream_inference_seconds", seconds)
         return outputs
+
+    async def measured(self, site: str, measures: ImageMeasures) -> None:
+        """Tell metrics and monitoring of an image."""
+        observe, model = self._bench.connections.metrics.observe, measures.model
+        observe("radstream_image_decode_seconds", measures.decode_s, site=site, model=model)
+        observe("radstream_image_tensor_seconds", measures.tensor_s, site=site, model=model)
+        observe("radstream_image_after_seconds", measures.after_s, site=site, model=model)
+        if measures.statistics is not None:
+            await self._bench.drift.seen(site, model, measures.digest, measures.statistics, self.io)
 
     def audits(self, cause: Event | DeadlineReached) -> list[tuple[str, Event]]:
         """One audit event per action and purpose; the same input gives the same ids."""

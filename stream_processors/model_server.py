@@ -21,12 +21,20 @@ from inference.backend import (
     InferenceUnavailableError,
     canary,
 )
-from inference.batching import Batcher
+from inference.batching import Batcher, Measured
 from inference.client import TritonClient, watch
 from inference.in_process import InProcess
 from inference.spec import ModelSpec
 from runtime import logs
 from runtime.errors import DeadLetterError, OutageError, RetryError
+from runtime.metrics import Metrics, Name
+
+MEASURED: dict[Measured, Name] = {
+    "queue": "radstream_image_queue_seconds",
+    "infer": "radstream_image_infer_seconds",
+    "images": "radstream_infer_batch_images",
+}
+"""Metric of each thing that a batcher tells."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,16 @@ class ModelServer:
 
 
 @contextlib.asynccontextmanager
-async def model_server(address: str) -> AsyncIterator[ModelServer]:
-    """Connect to Triton at `address` (host:port) and watch it, or run the models in this process when it is empty."""
+async def model_server(address: str, metrics: Metrics | None = None) -> AsyncIterator[ModelServer]:
+    """Connect to Triton at `address` (host:port) and watch it, or run the models in this process when it is empty.
+
+    `metrics` hear of every batch: how long its images waited, how many they were, how long the request took.
+    """
+
+    def observe(model: str, what: Measured, value: float) -> None:
+        if metrics is not None:
+            metrics.observe(MEASURED[what], value, model=model)
+
     specs = model_specs()
     client = TritonClient(address) if address else None
     backend: InferenceBackend = client or InProcess()
@@ -95,7 +111,7 @@ async def model_server(address: str) -> AsyncIterator[ModelServer]:
         if client
         else None
     )
-    batcher = Batcher(backend)
+    batcher = Batcher(backend, observe=observe)
     try:
         yield ModelServer(backend, batcher, specs)
     finally:

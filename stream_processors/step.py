@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -88,6 +88,22 @@ class StepSettings:
     """Seconds without a new image after which a study counts as complete."""
     model_deadline_s: float = 30.0
     """Seconds a model may take to answer before the attempt counts as failed."""
+    deidentification: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Options of a site's de-identification profile (DCM codes); a site that is not named has the default's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageMeasures:
+    """What an image's way through a model told of itself, for metrics and monitoring only."""
+
+    model: str
+    digest: str
+    """Of the model's weights."""
+    decode_s: float
+    tensor_s: float
+    after_s: float
+    statistics: Mapping[str, float] | None
+    """Of the model's input, where the image is one of those that are watched for drift."""
 
 
 class StepContext(Protocol):
@@ -123,6 +139,13 @@ class StepContext(Protocol):
         """Run a computation off the event loop."""
         ...
 
+    async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that waits minutes for a process of its own, as many at once as there are cores.
+
+        Neither `io` nor `cpu` is held up by it, nor the end of this process.
+        """
+        ...
+
     def announce(self, model: str, *, priority: int) -> AbstractContextManager[None]:
         """Say that an item is being made ready for `infer`, called right after the block: others may wait for its company."""
         ...
@@ -153,6 +176,10 @@ class StepContext(Protocol):
         DeadLetterError
             The model refuses this item.
         """
+        ...
+
+    async def measured(self, site: str, measures: ImageMeasures) -> None:
+        """Tell metrics and monitoring of an image; never fails an input."""
         ...
 
 

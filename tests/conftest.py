@@ -9,6 +9,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support.cluster import CLUSTER
 from tests.support.servers import servers
 
 __all__ = ["servers"]
@@ -16,7 +17,7 @@ __all__ = ["servers"]
 FOLDER = Path(__file__).parent
 
 SERVER_FOLDERS = ("integration", "system")
-"""Tests in these folders start servers or processes of their own, so they run one after the other, on one worker."""
+"""Tests in these folders start servers or processes of their own, so they run one after the other, on one worker or two."""
 
 SERVER_TIMEOUT_S = 600
 """seconds; a test that spreads its studies over minutes and restarts what it kills still ends well before this."""
@@ -27,14 +28,18 @@ settings.load_profile("radstream")
 
 
 class ServersOnOneWorker(LoadScopeScheduling):
-    """Every test that starts servers on one worker, in the order of the files; the others wherever there is room.
+    """Tests on the session's real servers on one worker, whole systems that bring their own engines on one; others anywhere.
 
     pytest-xdist has `xdist_group` for this, which does nothing under pytest 9.2: the group never reaches the scheduler.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = nodeid.split("/")[1:2]
-        return "servers" if folder and folder[0] in SERVER_FOLDERS else nodeid
+        path, _, name = nodeid.partition("::")
+        folder = path.split("/")[1]
+        if folder not in SERVER_FOLDERS:
+            return nodeid
+        profile = name.partition("[")[2].rstrip("]").split("-")[0]
+        return "systems" if folder == "system" and profile != CLUSTER else "servers"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ServersOnOneWorker:
@@ -47,5 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder not in SERVER_FOLDERS:
             continue
         item.add_marker(folder)
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker("servers")
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))

@@ -14,7 +14,7 @@ import numpy as np
 from inference.evaluation import conformal, metrics, regions
 from inference.evaluation.measure import Answer, answers, figures, session_of
 from inference.golden import GOLDEN_SEED, golden_image
-from inference.spec import Label, ModelSpec
+from inference.spec import Code, Label, ModelSpec
 from inference.training import seeds
 from inference.training.recipe import Recipe, digest
 
@@ -36,10 +36,11 @@ def calibrated(recipe: Recipe, found: Sequence[Answer]) -> dict[str, dict[str, A
         threshold = max(LEAST_THRESHOLD, metrics.threshold_for_specificity(p, truth, SPECIFICITY))
         bounds = conformal.bounds(p, truth)
         pairs = [
-            (answer.cells[i], mask)
+            (answer.cams[i], mask)
             for answer, probability in zip(found, p, strict=True)
             if (mask := answer.masks[i]) is not None and probability >= threshold
         ]
+        border, scattered = regions.best_border(blank(name), pairs)
         told[name] = {
             "temperature": temperature,
             "bias": bias,
@@ -47,9 +48,15 @@ def calibrated(recipe: Recipe, found: Sequence[Answer]) -> dict[str, dict[str, A
             "conformal": True,
             "high_from": None if bounds.high_from is None else round(max(bounds.high_from, threshold), 6),
             "low_below": None if bounds.low_below is None else round(min(bounds.low_below, threshold), 6),
-            "share_of_peak": regions.best_share(pairs),
+            "border": border,
+            "scattered": scattered,
         }
     return told
+
+
+def blank(name: str) -> Label:
+    """A label before its calibration."""
+    return Label(name, Code(name, "99RADSTREAM", name, verified=False), 1.0, 0.0, 0.5)
 
 
 def described(weights: bytes, recipe: Recipe, pooling: Sequence[float], cpu_seconds: float) -> dict[str, Any]:
@@ -64,7 +71,7 @@ def described(weights: bytes, recipe: Recipe, pooling: Sequence[float], cpu_seco
     }
     return {
         "sha256": hashlib.sha256(weights).hexdigest(),
-        "calibration_version": "1",
+        "calibration_version": "2",
         "generator_version": recipe.generator_version,
         "epochs": recipe.epochs,
         "seeds": {name: [each.start, each.stop] for name, each in used.items()},

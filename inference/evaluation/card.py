@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from inference import weights
+from inference import demonstration
 from inference.catalogue import all_models
 from inference.evaluation import pictures
 from inference.evaluation.measure import answers
@@ -31,7 +31,7 @@ READ_WHEN = {
 def page(name: str) -> str:
     """The whole card of a model."""
     spec, recipe = all_models()[name].SPEC, all_recipes()[name]
-    told = weights.read(spec.file)
+    told = demonstration.read(spec.file)
     parts = (
         _head(spec, recipe),
         _data(recipe, told),
@@ -87,13 +87,14 @@ def _figures(spec: ModelSpec, told: dict[str, Any]) -> Iterator[str]:
     yield f"{measured['ece_worst']:.3f}); largest gap between a logit and its pooled map {measured['pooled_map_error']:.0e}."
     yield "Intervals: bootstrap, 95 %. Calibration: one temperature and one bias per label; threshold at 97 % specificity on the"
     yield "calibration images, never below a probability of 0.3.\n"
-    yield "| Finding | Positives | AUROC | ECE raw → calibrated | Brier | Threshold | Sensitivity | Specificity |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "ECE: bins of equally many images, at least 100. Of chance: what perfect calibration would show on as many images.\n"
+    yield "| Finding | Positives | AUROC | ECE raw → calibrated | of chance | Brier | Threshold | Sensitivity | Specificity |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for name, each in measured["labels"].items():
         area, label = measured["auroc"][name], spec.label(name)
         yield (
-            f"| {name} | {each['positives']} | {_area(area)} | {each['ece_raw']:.3f} → {each['ece']:.3f} | {each['brier']:.3f} "
-            f"| {label.threshold:.2f} | {_number(each['sensitivity'])} | {_number(each['specificity'])} |"
+            f"| {name} | {each['positives']} | {_area(area)} | {each['ece_raw']:.3f} → {each['ece']:.3f} "
+            f"| {each['ece_chance']:.3f} | {each['brier']:.3f} | {label.threshold:.2f} | {_number(each['sensitivity'])} | {_number(each['specificity'])} |"
         )
     yield f"\n![reliability]({spec.name}-reliability.png)\n"
     yield "### Classes"
@@ -117,12 +118,17 @@ def _found(told: dict[str, Any]) -> Iterator[str]:
     measured = told["measured"]
     yield "## Where it says a finding is"
     yield "Pointing: the map's strongest cell touches the finding. IoU: of the region's cells with the finding's. Box: every edge"
-    yield "within one cell of the map, among true positives.\n"
-    yield "| Finding | Pointing | IoU | Box within a cell |\n|---|---|---|---|"
+    yield "within one cell of the map, among true positives. The finding's cells are those it covers by a quarter or more. A box is"
+    yield "drawn round the part that touches the strongest cell (cells touch by sides and corners, since a thin slanting finding is"
+    yield "one) and held to the part of the finding it lies on; where findings lie in several places, round everything, and held to"
+    yield "the whole. Which of the two a label has, and from which logit of the map a cell belongs to the region, was chosen on the"
+    yield "calibration images.\n"
+    yield "| Finding | Pointing | IoU | Box within a cell | Drawn round | From logit |\n|---|---|---|---|---|---|"
     for name, each in measured["labels"].items():
-        where = each["localisation"]
+        where, label = each["localisation"], told["labels"][name]
         numbers = " | ".join(_number(where[key]) for key in ("pointing", "iou", "box_within_a_cell"))
-        yield f"| {name} | {numbers} |"
+        around = "everything" if label["scattered"] else "one part"
+        yield f"| {name} | {numbers} | {around} | {_number(label['border'])} |"
     if "froc" in measured:
         yield f"\nFROC, {measured['froc']['label']}: sensitivity at false marks per image\n"
         yield "| " + " | ".join(f"{rate:g}" for rate, _ in measured["froc"]["sensitivity_at"]) + " |"
@@ -180,7 +186,7 @@ def main() -> int:
 
 def draw(spec: ModelSpec, recipe: Recipe) -> None:
     """Write both pictures of a model's card."""
-    told = weights.read(spec.file)["measured"]
+    told = demonstration.read(spec.file)["measured"]
     found = answers(spec.weights(), recipe, spec.pooling, seeds.measuring(recipe.test_units, None))
     (FOLDER / f"{spec.name}-reliability.png").write_bytes(pictures.reliability(told))
     (FOLDER / f"{spec.name}-failures.png").write_bytes(pictures.failures(spec, recipe, found))

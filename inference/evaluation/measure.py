@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from inference.aggregation import series_logit
 from inference.evaluation import metrics, regions
-from inference.localisation import sigmoid
 from inference.spec import Label, ModelSpec
 from inference.training.recipe import Example, Recipe, Unit
 
@@ -22,13 +21,13 @@ DIGITS = 4
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said of one unit, and what was true; ``cells`` and ``mask`` by label, of the slice that speaks for it."""
+    """What the model said of one unit, and what was true; ``cams`` and ``masks`` by label, of the slice that speaks for it."""
 
     seed: int
     logits: NDArray[np.float32]
     truth: NDArray[np.bool_]
-    cells: NDArray[np.float32] = field(repr=False)
-    """Probabilities of the map, (L, h, w)."""
+    cams: NDArray[np.float32] = field(repr=False)
+    """Logits of the map, (L, h, w)."""
     masks: tuple[NDArray[np.bool_] | None, ...] = field(repr=False)
     spoke: tuple[int, ...]
     """Position, by label, of that slice in the unit."""
@@ -73,7 +72,7 @@ def _answer(
         seed=seed,
         logits=np.array([series_logit(logits[:, i]) for i in labels], dtype=np.float32),
         truth=np.array([any(name in example.masks for example in unit) for name in recipe.labels]),
-        cells=sigmoid(np.stack([maps[speaks[i], i] for i in labels])),
+        cams=np.stack([maps[speaks[i], i] for i in labels]),
         masks=tuple(unit[speaks[i]].masks.get(recipe.labels[i]) for i in labels),
         spoke=tuple(int(each) for each in speaks),
         pooled_error=float(max(errors)),
@@ -123,6 +122,7 @@ def _label(
         "auroc": area(p, truth),
         "positives": int(truth.sum()),
         "ece": _rounded(metrics.calibration_error(p, truth)),
+        "ece_chance": _rounded(metrics.chance_error(p)),
         "ece_raw": _rounded(metrics.calibration_error(raw, truth)),
         "brier": _rounded(float(np.mean((p - truth) ** 2))),
         "sensitivity": _share((p >= label.threshold)[truth]),
@@ -161,7 +161,7 @@ def _localisation(label: Label, p: NDArray[np.floating], found: Sequence[Answer]
         mask = answer.masks[i]
         if mask is None:
             continue
-        one = regions.compare(answer.cells[i], mask, label.share_of_peak)
+        one = regions.compare(answer.cams[i], mask, label)
         compared.append(one)
         if probability >= label.threshold:
             boxed.append(one.box_error <= 1)
@@ -220,7 +220,7 @@ def _areas(spec: ModelSpec, found: Sequence[Answer]) -> dict[str, Any]:
 
 def _froc(recipe: Recipe, found: Sequence[Answer]) -> dict[str, Any]:
     i = recipe.labels.index(recipe.froc_label)
-    curve = regions.froc([(answer.cells[i], answer.masks[i]) for answer in found])
+    curve = regions.froc([(answer.cams[i], answer.masks[i]) for answer in found])
     return {"label": recipe.froc_label, "sensitivity_at": [[rate, _rounded(found)] for rate, found in curve]}
 
 

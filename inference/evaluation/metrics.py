@@ -38,7 +38,7 @@ def bootstrap_interval(scores: Values, truth: NDArray[np.bool_], *, draws: int =
     return float(low), float(high)
 
 
-BINS, PER_BIN = 15, 75
+BINS, PER_BIN = 15, 100
 """Most bins of a calibration curve, and fewest images in one: fewer say more about chance than about calibration."""
 
 
@@ -53,6 +53,13 @@ def calibration_error(probabilities: Values, truth: NDArray[np.bool_]) -> float:
     """Expected calibration error over the bins of :func:`reliability`."""
     gaps = (abs(mean - share) * count for mean, share, count in reliability(probabilities, truth))
     return sum(gaps) / len(probabilities)
+
+
+def chance_error(probabilities: Values, *, draws: int = 50) -> float:
+    """Expected calibration error that perfectly calibrated probabilities would show on as many images, by seeded draws."""
+    rng = np.random.default_rng(0)
+    drawn = (rng.uniform(size=len(probabilities)) < probabilities for _ in range(draws))
+    return float(np.mean([calibration_error(probabilities, truth) for truth in drawn]))
 
 
 def fit_calibration(

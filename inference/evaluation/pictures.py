@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from inference.evaluation.measure import Answer
-from inference.localisation import region_box, strongest_region
+from inference.localisation import marked, region_box
 from inference.spec import ModelSpec
 from inference.training.recipe import Recipe
 
@@ -96,7 +96,7 @@ def _tile(spec: ModelSpec, recipe: Recipe, answer: Answer, i: int) -> Image.Imag
         pixels = np.array(tile)
         pixels[edge] = FINDING
         tile = Image.fromarray(pixels)
-    region = strongest_region(answer.cells[i], spec.labels[i].share_of_peak)
+    region = marked(answer.cams[i], spec.labels[i])
     ImageDraw.Draw(tile).rectangle(region_box(region, TILE), outline=BOX, width=2)
     return tile
 

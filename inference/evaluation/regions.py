@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.localisation import connected, strongest_region
+from inference.localisation import connected, marked
+from inference.spec import Label
 
 Cells = NDArray[np.bool_]
-SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
-"""Shares of the peak that are tried as the border of a region."""
+BORDERS = tuple(float(v) for v in np.arange(-2, 6.25, 0.5))
+"""Logits of the map that are tried as the border of a region."""
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """False marks per image at which a FROC curve is read."""
 
@@ -35,17 +36,20 @@ def touched(mask: NDArray[np.bool_], cells: int) -> Cells:
     return np.asarray(share >= min(0.25, float(share.max())))
 
 
-def compare(cells: NDArray[np.floating], mask: NDArray[np.bool_], share_of_peak: float) -> Found:
-    """``cells`` are probabilities (h, w), ``mask`` the finding in model pixels."""
-    truth = touched(mask, cells.shape[0])
-    region = strongest_region(cells, share_of_peak)
-    peak = np.unravel_index(int(cells.argmax()), cells.shape)
-    step = mask.shape[0] // cells.shape[0]
+def compare(cam: NDArray[np.floating], mask: NDArray[np.bool_], label: Label) -> Found:
+    """``cam`` are the map's logits (h, w), ``mask`` the finding in model pixels.
+
+    The box of a label whose findings are scattered is drawn round everything, and held to the whole finding; that of
+    others is drawn round one part, and held to the part of the finding that it lies on.
+    """
+    truth = touched(mask, cam.shape[0])
+    region = marked(cam, label)
+    peak = np.unravel_index(int(cam.argmax()), cam.shape)
+    step = mask.shape[0] // cam.shape[0]
     around = mask[peak[0] * step : (peak[0] + 1) * step, peak[1] * step : (peak[1] + 1) * step]
     union = int((region | truth).sum())
-    return Found(
-        bool(around.any()), float((region & truth).sum() / union), _box_error(region, _part(truth, region))
-    )
+    boxed = truth if label.scattered else _part(truth, region)
+    return Found(bool(around.any()), float((region & truth).sum() / union), _box_error(region, boxed))
 
 
 def _part(truth: Cells, region: Cells) -> Cells:
@@ -64,16 +68,22 @@ def _edges(cells: Cells) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def best_share(pairs: list[tuple[NDArray[np.floating], NDArray[np.bool_]]]) -> float:
-    """Share of the peak with which most boxes are within a cell, chosen on calibration images; the better overlap wins a tie."""
-    if not pairs:
-        return 0.5
+def best_border(
+    label: Label, pairs: list[tuple[NDArray[np.floating], NDArray[np.bool_]]]
+) -> tuple[float | None, bool]:
+    """Border of a label's regions, and whether they are scattered: what puts most boxes within a cell on calibration images.
 
-    def good(share: float) -> tuple[float, float]:
-        found = [compare(cells, mask, share) for cells, mask in pairs]
+    ``pairs`` are maps (logits) and masks. The better overlap wins a tie; without images there is no border.
+    """
+    if not pairs:
+        return None, False
+
+    def good(tried: tuple[float, bool]) -> tuple[float, float]:
+        as_tried = replace(label, border=tried[0], scattered=tried[1])
+        found = [compare(cam, mask, as_tried) for cam, mask in pairs]
         return float(np.mean([f.box_error <= 1 for f in found])), float(np.mean([f.overlap for f in found]))
 
-    return max(SHARES, key=good)
+    return max(((border, scattered) for scattered in (False, True) for border in BORDERS), key=good)
 
 
 def marks(cells: NDArray[np.floating]) -> list[tuple[float, int, int]]:

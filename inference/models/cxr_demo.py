@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from inference import localisation, weights
-from inference.localisation import Finding
-from inference.pixels import Geometry, PixelFrame, frame_for_model
-from inference.spec import Code, ModelSpec, Reading, TensorSpec
+from inference.demonstration import demonstration
+from inference.localisation import findings
+from inference.pixels import frame_for_model
+from inference.spec import Code, Reading, TensorSpec
 
 SIDE, CELLS = 256, 32
 """Side of the image in pixels and of the class-activation map in cells."""
@@ -26,46 +23,20 @@ CODES = {
 """SNOMED CT where PS3.16 has the concept, else a private code, said to be unverified. For cardiomegaly the dictionary
 gives a code (287272002) that SNOMED CT itself defines as a defect of the heart's septum: it waits for a terminologist."""
 
+SPEC = demonstration(
+    Path(__file__),
+    version=2,
+    image=TensorSpec("image", "uint16", (1, SIDE, SIDE), "chw"),
+    cells=CELLS,
+    codes=CODES,
+    reading=Reading("density"),
+    modalities={"DX", "CR"},
+    body_parts={"CHEST", "THORAX"},
+    views={"PA", "AP"},
+)
 
-def spec(file: Path) -> ModelSpec:
-    """The specification of the weights in ``file``, with what training wrote beside them."""
-    told = weights.read(file)
-    labels = weights.labels(told, CODES)
-    return ModelSpec(
-        name="cxr_demo",
-        version=2,
-        file=file,
-        sha256=told["sha256"],
-        inputs=(TensorSpec("image", "uint16", (1, SIDE, SIDE), "chw"),),
-        outputs=weights.outputs(len(labels), CELLS),
-        labels=labels,
-        calibration_version=told["calibration_version"],
-        max_batch_size=16,
-        demonstration=True,
-        intended_use="Demonstration on synthetic images. Not for clinical use.",
-        licence="Apache-2.0",
-        modalities=frozenset({"DX", "CR"}),
-        body_parts=frozenset({"CHEST", "THORAX"}),
-        views=frozenset({"PA", "AP"}),
-        minimum_age_years=18,
-        golden_logits=tuple(told["golden"]["logits"]),
-        reading=Reading("density"),
-        unit="image",
-        pooling=tuple(told["pooling"]),
-    )
+preprocess = partial(frame_for_model, spec=SPEC)
+"""DICOM file to the model's input, with its geometry; raises :class:`inference.spec.NotAcceptableError`."""
 
-
-SPEC = spec(Path(__file__).with_suffix(".onnx"))
-
-
-def preprocess(data: bytes) -> PixelFrame:
-    """DICOM file to the model's input, with the geometry that :func:`postprocess` needs.
-
-    Raises :class:`inference.spec.NotAcceptableError`.
-    """
-    return frame_for_model(data, SPEC)
-
-
-def postprocess(outputs: Mapping[str, NDArray[np.floating]], geometry: Geometry) -> tuple[Finding, ...]:
-    """One finding per label from ``logits`` (L,) and ``cam`` (L, h, w) of one image, in the order of the labels."""
-    return localisation.findings(SPEC, outputs["logits"], outputs["cam"], geometry)
+postprocess = partial(findings, SPEC)
+"""``logits`` (L,) and ``cam`` (L, h, w) of one image, with its geometry, to one finding per label, in the order of the labels."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from inference import localisation, weights
-from inference.localisation import Finding
-from inference.pixels import Geometry, PixelFrame, frame_for_model
-from inference.spec import Code, ModelSpec, Reading, TensorSpec
+from inference.demonstration import demonstration
+from inference.localisation import findings
+from inference.pixels import frame_for_model
+from inference.spec import Code, Reading, TensorSpec
 
 SIDE, CELLS = 192, 24
 """Side of the image in pixels and of the class-activation map in cells."""
@@ -31,47 +28,21 @@ CODES = {
 """SNOMED CT where PS3.16 has the concept. Public sources contradict each other on the subtypes, so that they keep private codes,
 said to be unverified, until a terminologist decides."""
 
+SPEC = demonstration(
+    Path(__file__),
+    version=2,
+    image=TensorSpec("image", "int16", (1, SIDE, SIDE), "chw"),
+    cells=CELLS,
+    codes=CODES,
+    reading=Reading("hounsfield", template=""),
+    modalities={"CT"},
+    body_parts={"HEAD", "BRAIN", "SKULL"},
+    unit="series",
+    fewest=5,
+)
 
-def spec(file: Path) -> ModelSpec:
-    """The specification of the weights in ``file``, with what training wrote beside them."""
-    told = weights.read(file)
-    labels = weights.labels(told, CODES)
-    return ModelSpec(
-        name="head_ct_demo",
-        version=1,
-        file=file,
-        sha256=told["sha256"],
-        inputs=(TensorSpec("image", "int16", (1, SIDE, SIDE), "chw"),),
-        outputs=weights.outputs(len(labels), CELLS),
-        labels=labels,
-        calibration_version=told["calibration_version"],
-        max_batch_size=16,
-        demonstration=True,
-        intended_use="Demonstration on synthetic images. Not for clinical use.",
-        licence="Apache-2.0",
-        modalities=frozenset({"CT"}),
-        body_parts=frozenset({"HEAD", "BRAIN", "SKULL"}),
-        views=frozenset(),
-        minimum_age_years=18,
-        golden_logits=tuple(told["golden"]["logits"]),
-        reading=Reading("hounsfield", template=""),
-        unit="series",
-        fewest=5,
-        pooling=tuple(told["pooling"]),
-    )
+preprocess = partial(frame_for_model, spec=SPEC)
+"""DICOM file to the model's input, with its geometry; raises :class:`inference.spec.NotAcceptableError`."""
 
-
-SPEC = spec(Path(__file__).with_suffix(".onnx"))
-
-
-def preprocess(data: bytes) -> PixelFrame:
-    """DICOM file to the model's input, with the geometry that :func:`postprocess` needs.
-
-    Raises :class:`inference.spec.NotAcceptableError`.
-    """
-    return frame_for_model(data, SPEC)
-
-
-def postprocess(outputs: Mapping[str, NDArray[np.floating]], geometry: Geometry) -> tuple[Finding, ...]:
-    """One finding per label from ``logits`` (L,) and ``cam`` (L, h, w) of one image, in the order of the labels."""
-    return localisation.findings(SPEC, outputs["logits"], outputs["cam"], geometry)
+postprocess = partial(findings, SPEC)
+"""``logits`` (L,) and ``cam`` (L, h, w) of one image, with its geometry, to one finding per label, in the order of the labels."""

@@ -142,9 +142,13 @@ def mediastinum(plane: Plane, body: Body) -> Field:
 
 def _tube(distance: Field, radius: float) -> Field:
     """Bone along a ray that passes a hollow tube at ``distance`` from its axis."""
-    outer = np.sqrt(np.clip(radius**2 - distance**2, 0, None))
-    inner = np.sqrt(np.clip((0.72 * radius) ** 2 - distance**2, 0, None))
-    return np.asarray(2 * (outer - 0.8 * inner), dtype=np.float32)
+    made = np.zeros(distance.shape, dtype=np.float32)
+    near = np.abs(distance) < radius
+    square = distance[near] ** 2
+    outer = np.sqrt(np.clip(radius**2 - square, 0, None))
+    inner = np.sqrt(np.clip((0.72 * radius) ** 2 - square, 0, None))
+    made[near] = 2 * (outer - 0.8 * inner)
+    return made
 
 
 def bones(plane: Plane, body: Body, rng: np.random.Generator) -> Field:
@@ -155,9 +159,10 @@ def bones(plane: Plane, body: Body, rng: np.random.Generator) -> Field:
     inside = smoothstep((1.06 - across / wall) / 0.05)
     total = np.zeros(np.broadcast_shapes(plane.x.shape, plane.y.shape), dtype=np.float32)
     step, jitter = rng.uniform(23, 26), rng.normal(0, 1.2, 20)
+    sine, cube, beside = 24 * np.sin(np.pi * reach * 0.55), 46 * reach**3, smoothstep((across - 12) / 10)
     for i in range(10):
-        behind = body.apex + 8 + i * step + jitter[i] - 24 * np.sin(np.pi * reach * 0.55) + 46 * reach**3
-        total += _tube(plane.y - behind, 5.4) * inside * smoothstep((across - 12) / 10)
+        behind = body.apex + 8 + i * step + jitter[i] - sine + cube
+        total += _tube(plane.y - behind, 5.4) * inside * beside
         if 1 <= i <= 7:
             front = body.apex + 52 + i * step + jitter[10 + i] - 58 * (reach - 0.35)
             total += 0.6 * _tube(plane.y - front, 5.8) * inside * smoothstep((across - 48 - 3 * i) / 14)

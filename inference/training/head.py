@@ -20,7 +20,7 @@ ANY = "intracranial-hemorrhage"
 LABELS = (ANY, *SUBTYPES)
 PREVALENCE = 0.13
 """Share of patients with each kind of bleeding, drawn independently: half of them bleed somewhere."""
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 """Goes up with any change that alters a picture made from a given seed."""
 FIELD_MM = 240.0
 """Side of the reconstructed square."""
@@ -155,7 +155,7 @@ def cut(head: Head, z: float, side: int = 192) -> Slice:
     spacing = FIELD_MM / side
     for bleed in head.bleeds:
         share = _extent(bleed, plane, ventricles, sulci, rng)
-        mask = share > 0.4
+        mask = (share > 0.4) & (plane.rho < 1)
         if bleed.kind == "intraparenchymal":
             values = values - 8 * smoothstep(_ball(bleed, plane, 1.45) * 3) * (plane.rho < 0.97)
         values = values + share * (bleed.density - values)
@@ -206,7 +206,8 @@ def _brain(head: Head, plane: _Plane, rng: np.random.Generator) -> tuple[Field, 
         * (abs(z - 4) < 14)
     )
     cistern = smoothstep((1 - np.hypot(x / 17, (y + 4) / 13)) * 3) * (abs(z + 16) < 9) * 0.8
-    sulci = np.clip(np.maximum.reduce([sulci, rim, fissure, cistern]), 0, 1).astype(np.float32)
+    fluid = np.clip(np.maximum.reduce([sulci, rim, fissure, cistern]), 0, 1)
+    sulci = np.asarray(fluid * (plane.rho < 1), dtype=np.float32)
     ventricles = _ventricles(head, plane)
     values = values + np.maximum(sulci, ventricles) * (WATER - values)
     falx = smoothstep((0.9 - np.abs(x)) / 0.6) * smoothstep((plane.rho - 0.45) / 0.1) * (z > 12)

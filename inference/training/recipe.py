@@ -59,7 +59,8 @@ class Recipe:
     """Names of attributes that every example has."""
     froc_label: str = ""
     """Label whose regions are small and many enough for a FROC curve."""
-    augmented: bool = True
+    map_weight: float = 0.5
+    """Share of the map's error in the loss: enough that the heat lies on the finding, not so much that small ones are lost."""
 
 
 def truth_of(recipe: Recipe, example: Example) -> NDArray[np.bool_]:

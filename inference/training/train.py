@@ -20,8 +20,6 @@ from inference.training.recipe import Recipe, coarse, truth_of
 
 BATCH, SEED = 32, 20261121
 PEAK_RATE, DECAY = 4e-3, 1e-3
-MAP_WEIGHT = 0.5
-"""Share of the map's error in the loss: enough that the heat lies on the finding, not so much that small findings are lost."""
 HELD = 1
 """Epochs in which a backbone's weights stand still, until the head has found its way."""
 Say = Callable[[str], None]
@@ -75,10 +73,12 @@ def _regraded(values: str, images: Tensor, draw: Tensor, noise: Tensor) -> Tenso
     return (value + 0.02 * draw[:, 2] * noise).clamp(0, 1) * top
 
 
-def loss_of(logits: Tensor, cam: Tensor, truth: Tensor, masks: Tensor, cell_weight: Tensor) -> Tensor:
+def loss_of(
+    logits: Tensor, cam: Tensor, truth: Tensor, masks: Tensor, cell_weight: Tensor, map_weight: float
+) -> Tensor:
     """Error on the image's labels plus error of the map against the masks (rare cells weigh more)."""
     image = functional.binary_cross_entropy_with_logits(logits, truth.float())
-    return image + MAP_WEIGHT * functional.binary_cross_entropy_with_logits(
+    return image + map_weight * functional.binary_cross_entropy_with_logits(
         cam, masks, pos_weight=cell_weight
     )
 
@@ -111,7 +111,7 @@ def train(
             x, y = augmented(recipe, images, masks[pick], generator)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits, cam = network(x.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(logits, cam, truth[pick], y, weight)
+            loss = loss_of(logits, cam, truth[pick], y, weight, recipe.map_weight)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -10,6 +10,7 @@ from portal_api.identity import Person
 from portal_api.services.patients import UNKNOWN, PatientView, identify
 from portal_api.storage import alerts as storage
 from runtime.connections import Connections
+from schemas.alert_budget import ALERTS_PER_READER_HOUR, in_last_hour, load
 from schemas.rows import AlertDeliveryRow, ClosedAlertRow, OpenAlertRow
 from schemas.tables import day_of
 
@@ -66,24 +67,35 @@ class AcknowledgedView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetView:
+    """Pages of the last hour, and how many the site's readers are to get. A spent budget holds none back."""
+
+    pages: int
+    allowed: int
+    spent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsView:
     """The alerts page."""
 
     alerts: tuple[AlertView, ...]
     acknowledged: tuple[AcknowledgedView, ...]
+    budget: BudgetView
     etag: str = ""
 
 
 def read_alerts(connections: Connections, person: Person) -> AlertsView:
     """Read the alerts of the person's site without names."""
-    tables, site = connections.tables, person.site
+    tables, site, now = connections.tables, person.site, connections.clock.now()
     rows = oldest_first(storage.open_alerts(tables, site))
+    closed = storage.acknowledged_on(tables, site, day_of(now))
+    raised = [row.raised_at for row in (*rows, *closed) if row.raised_at is not None]
+    readers = next((each.readers for each in connections.settings.sites if each.name == site), 1)
     page = AlertsView(
         alerts=tuple(alert_view(row, storage.deliveries(tables, site, row.alert_id)) for row in rows),
-        acknowledged=tuple(
-            acknowledged_view(row)
-            for row in storage.acknowledged_on(tables, site, day_of(connections.clock.now()))
-        ),
+        acknowledged=tuple(acknowledged_view(row) for row in closed),
+        budget=budget_view(raised, now, readers),
     )
     return replace(page, etag=f'"{hashlib.sha256(repr(page).encode()).hexdigest()[:24]}"')
 
@@ -93,6 +105,15 @@ def with_names(connections: Connections, person: Person, page: AlertsView) -> Al
     names = identify(connections, person, sorted({alert.study for alert in page.alerts}))
     named = tuple(replace(alert, patient=names.get(alert.study, UNKNOWN)) for alert in page.alerts)
     return replace(page, alerts=named)
+
+
+def budget_view(raised_at: Sequence[int], now: int, readers: int) -> BudgetView:
+    """Say how much of the hour's budget is used; times are UTC microseconds."""
+    return BudgetView(
+        pages=in_last_hour(raised_at, now),
+        allowed=int(ALERTS_PER_READER_HOUR * max(readers, 1)),
+        spent=load(raised_at, now, readers) > 1,
+    )
 
 
 def oldest_first(rows: Sequence[OpenAlertRow]) -> list[OpenAlertRow]:

@@ -10,8 +10,9 @@ from schemas.rows import ResultImageRow, StudyInstanceRow
 
 WITHHELD = {
     "burned-in-annotation": "Withheld: the sender says that text is burned into the pixels.",
-    "ultrasound": "Withheld: ultrasound pixels often carry the patient's name, and are not cleaned yet.",
-    "secondary-capture": "Withheld: a screen capture may show the patient's name, and is not cleaned yet.",
+    "ultrasound": "Withheld: ultrasound pixels often carry the patient's name, and this site has them not cleaned.",
+    "secondary-capture": "Withheld: a screen capture may show the patient's name, and this site has it not cleaned.",
+    "device-region": "Withheld: this device is known to write the patient's name into its pixels.",
 }
 """Sentence for each reason class of `pixels_at_risk`."""
 
@@ -29,6 +30,8 @@ class ImageView:
     synthetic: bool
     obstacle: str
     overlay: bool
+    boxes_blanked: int
+    """Boxes of every frame in which text stood or may have stood."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,7 @@ def _series(number: int, rows: list[StudyInstanceRow], overlaid: set[str]) -> Se
                 synthetic=bool(row.synthetic),
                 obstacle=obstacle(row),
                 overlay=row.instance in overlaid,
+                boxes_blanked=row.boxes_blanked or 0,
             )
             for row in rows
         ),

@@ -11,7 +11,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from stream_processors.deidentification.frames import DAMAGE, Form, Stored
-from stream_processors.deidentification.pictures import Picture, black, pictures
+from stream_processors.deidentification.pictures import (
+    Picture,
+    black,
+    close_pictures,
+    layer_closely,
+    pictures,
+)
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.regions import Box, outside
 
@@ -103,12 +109,15 @@ def _text(values: Stored, form: Form, dataset: Dataset, detector: Detector, *, c
         digest = hashlib.sha256(frame.tobytes()).digest()
         if digest not in seen:
             seen.add(digest)
-            for picture in pictures(frame, form, dataset):
-                found.update(detector.find(picture, close=close and len(values) <= STILLS))
+            closely = close and len(values) <= STILLS
+            shown = close_pictures(frame, form, dataset) if closely else pictures(frame, form, dataset)
+            for picture in shown:
+                found.update(detector.find(picture, close=closely))
     if len(values) > STILLS:
         for way in (np.max, np.min):
-            for picture in _over_all(values, form, dataset, way):
-                found.update(detector.find(picture, close=close))
+            for layer in _over_all(values, form, dataset, way):
+                for picture in layer_closely(layer) if close else [layer]:
+                    found.update(detector.find(picture, close=close))
     return sorted(found)
 
 

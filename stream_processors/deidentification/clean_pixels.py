@@ -16,14 +16,18 @@ from stream_processors.deidentification.pixels_at_risk import (
     withhold,
 )
 from stream_processors.deidentification.profile import Profile
-from stream_processors.deidentification.refusal import MoreNeededError
+from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
 from stream_processors.deidentification.regions import Box, device_boxes
+from stream_processors.deidentification.report import Blanked
 from stream_processors.deidentification.table import CLEAN_PIXELS
 
 WORKERS: Final = Workers()
 """Of this process; each is started when it is first needed and ends with it."""
 
 IMAGE_TYPE: Final = 0x00080008
+
+MAX_FILE: Final = 1 << 29
+"""bytes of a file that is cleaned: all of it is held in memory. Larger pixels would be more than is ever decoded."""
 
 
 def policy_of(profile: Profile) -> PixelPolicy:
@@ -44,6 +48,8 @@ def clean_pixels(pixels: Pixels) -> Verdict:
     """
     if pixels.value_at < 0 or pixels_at_risk(pixels.facts) is None:
         return PASSED
+    if pixels.size > MAX_FILE:
+        raise RefusedError("pixels-too-large")
     if len(pixels.source) < pixels.size:
         raise MoreNeededError(pixels.size)
     at = pixels.data_set_at
@@ -76,6 +82,9 @@ def _verdict(pixels: Pixels, answer: Answer) -> Verdict:
         transfer_syntax_uid="" if syntax == pixels.transfer_syntax_uid else syntax,
         attributes=changed,
         codes=(CLEAN_PIXELS,),
+        blanked=Blanked(
+            **{origin: len(each) for origin, each in boxes.items()}, frames=int(str(described["frames"]))
+        ),
     )
 
 

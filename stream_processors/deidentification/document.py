@@ -69,14 +69,25 @@ QUARANTINED: Final = f"""## What is not handed on
 From the command line these files are encrypted and set aside whole. In the stream, files with pixels at risk leave a clean
 header without pixels, and the raw object stays in the encrypted tier.
 
-With 113101 in `--options` pixels at risk are cleaned instead, in a process that is killed after {DEADLINE:.0f} seconds: the
-device's boxes, all that lies outside the regions that an ultrasound declares, and every line of text that is found are
-blanked in every frame, and no text may be found in the result. What was lossless stays lossless, and RLE, JPEG-LS and
-JPEG 2000 stay what they are; everything else, lossy pixels too, ends as Explicit VR Little Endian, so that nothing outside
-the boxes changes. A box is filled with what is darkest as displayed. Icons always go. What cannot be cleaned is quarantined:
-`pixels-unreadable` (films, floating point, damage), `pixels-too-large`, `pixels-deadline`, `pixels-text-remains`. The code
-113101 is written only into files whose pixels were cleaned. 113102 (defacing of head CT and MR) is not offered yet.
-How well text is found is in [decision 0014](decisions/0018-pixels.md).
+In the stream the options are a site's, in the settings; a site that names none has the default's:
+
+```toml
+[[sites]]
+name = "north"
+deidentification = ["113101", "113105", "113107", "113108"]
+```
+
+With 113101 (here, or in `--options`) pixels at risk are cleaned instead, in a process that is killed after
+{DEADLINE:.0f} seconds: the device's boxes, all that lies outside the regions that an ultrasound declares, and every
+line of text that is found are blanked in every frame, and no text may be found in the result. What was lossless stays
+lossless, and RLE, JPEG-LS and JPEG 2000 stay what they are; everything else, lossy pixels too, ends as Explicit VR
+Little Endian, so that nothing outside the boxes changes. A box is filled with what is darkest as displayed. Icons always
+go. What cannot be cleaned is quarantined: `pixels-unreadable` (films, floating point, damage), `pixels-too-large`,
+`pixels-deadline`, `pixels-text-remains`. The code 113101 is written only into files whose pixels were cleaned. 113102
+(defacing of head CT and MR) is not offered yet.
+The report says of each file how many boxes were blanked, by what found them, in how many frames, and how many icons
+went; the events and the portal say how many boxes. None says what stood there.
+How well text is found is in [decision 0018](decisions/0018-pixels.md).
 """
 
 
@@ -100,8 +111,8 @@ def page() -> str:
 Private attributes go, but for the Safe Private list under 113111. Overlay (60xx) and curve (50xx) groups go whole,
 labels and descriptions included; so do group lengths, unknown attributes, Document Title, the preamble, file meta but for
 what names the file, and whatever trails the data set. What earlier steps wrote into (0012,0063) and (0012,0064) is cleaned
-and stays before what we did, which stands last: the standard has both added to (PS3.15 §E.1.1). Text under an attribute
-that the dictionary knows as a number goes. All else goes by its VR:
+and stays before what we did, which stands last: the standard has both added to (PS3.15 §E.1.1). Text under an attribute that
+the dictionary knows as a number goes. All else goes by its VR:
 
 | VR | with the default profile |
 |---|---|

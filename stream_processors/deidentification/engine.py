@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import struct
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ UNSUPPORTED_CLASSES: Final = (
     "1.2.840.10008.5.1.4.1.1.66",  # raw data; not its branch, which is segmentation and its kin
 )
 """Classes, by prefix, whose content is a voice or unknown. Private classes are unknown, too."""
+
+MAX_CLEANED: Final = 1 << 30
+"""bytes of a file with cleaned pixels at most, twice what is ever decoded: a larger one is none of ours."""
 
 _SEGMENTATION_AND_KIN = "1.2.840.10008.5.1.4.1.1.66."
 METHOD_TAG: Final = 0x00120063
@@ -141,7 +145,7 @@ def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, policy: Pixe
         inflated=None if source.raw is head else source.raw,
         header_size=header_size,
         size=_size(pieces),
-        report=Report(EDITION, codes, tuple(edits), ours is not None),
+        report=Report(EDITION, codes, tuple(edits), ours is not None, verdict.blanked),
         context=read_context(facts, syntax),
         pixels_at_risk=verdict.at_risk,
         codes=codes,
@@ -202,7 +206,7 @@ def _is_supported(sop_class: str) -> bool:
 
 def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -> list[Edit]:
     """Gather all changes in order: the walk's, the policy's, and what says what was done (PS3.15 §E.1.1)."""
-    _facts, walker, encoding = file.facts, file.walker, file.source.encoding
+    walker, encoding = file.walker, file.source.encoding
     edits = _marked(file, walker.edits, codes)
     if verdict.attributes and not verdict.at_risk:
         alone = Walker(walker.raw, walker.size, walker.profile, walker.replacing)  # element by element
@@ -278,7 +282,8 @@ def _pieces(
     if not file.profile.keeps_uids:
         instance = file.walker.replacing.uid(instance)
     tail = _size(pixels) if syntax in NATIVE else -1
-    seal = _seal(file.pseudonyms, codes, syntax, header, tail)
+    digest = hashlib.sha256(verdict.value or b"").digest() if CLEAN_PIXELS in codes else b""
+    seal = _seal(file.pseudonyms, codes, syntax, header, tail, digest)
     meta = write_meta(file.facts.text(0x00080016), instance, syntax, seal)
     return (meta, header, *pixels), len(meta) + len(header)
 
@@ -313,8 +318,9 @@ def _pixels(file: _File, verdict: Verdict) -> tuple[bytes | Range, ...]:
 def _own_pieces(file: _File) -> tuple[bytes | Range, ...] | None:
     """Recognise our own output by the keyed authenticator over its header and by nothing else.
 
-    What is authentic is the header. Native pixels have to have the length they had; fragments are followed to
-    their end again, so that nothing behind them comes along.
+    What is authentic is the header, and pixels that were cleaned: under such a header others would pass unseen. Native
+    pixels have to have the length they had; fragments are followed to their end again, so that nothing behind them
+    comes along.
     """
     source, walker = file.source, file.walker
     if len(source.authenticator) != 32 or file.end != source.size:
@@ -324,7 +330,8 @@ def _own_pieces(file: _File) -> tuple[bytes | Range, ...] | None:
     tail = -1 if fragments else file.end - pixels_from
     header = source.raw[source.data_set_at : pixels_from]
     for codes in (file.profile.codes, tuple(sorted((*file.profile.codes, CLEAN_PIXELS)))):
-        seal = _seal(file.pseudonyms, codes, source.transfer_syntax_uid, header, tail)
+        digest = _digest(source, header, pixels_from) if CLEAN_PIXELS in codes else b""
+        seal = _seal(file.pseudonyms, codes, source.transfer_syntax_uid, header, tail, digest)
         if hmac.compare_digest(seal, source.authenticator):
             break
     else:
@@ -338,7 +345,24 @@ def _own_pieces(file: _File) -> tuple[bytes | Range, ...] | None:
     return (Range(0, source.size),)
 
 
-def _seal(pseudonyms: Pseudonyms, codes: tuple[str, ...], syntax: str, header: bytes, tail: int) -> bytes:
-    """Authenticate a header under what was done, with the syntax and the length of what follows it."""
-    bound = f"{METHOD}/{','.join(codes)}/{syntax}/{tail}\n".encode("ascii")
+def _digest(source: Part10, header: bytes, pixels_from: int) -> bytes:
+    """Digest pixels whose header says that they were cleaned; only those are read for it.
+
+    Raises
+    ------
+    MoreNeededError
+        When they are not all there.
+    """
+    if CLEAN_PIXELS.encode("ascii") not in header or source.size > MAX_CLEANED:
+        return b""
+    if len(source.raw) < source.size:
+        raise MoreNeededError(source.size)
+    return hashlib.sha256(memoryview(source.raw)[pixels_from:]).digest()
+
+
+def _seal(
+    pseudonyms: Pseudonyms, codes: tuple[str, ...], syntax: str, header: bytes, tail: int, digest: bytes
+) -> bytes:
+    """Authenticate a header under what was done, with the syntax, the length of what follows it, and cleaned pixels' digest."""
+    bound = f"{METHOD}/{','.join(codes)}/{syntax}/{tail}/{digest.hex()}\n".encode("ascii")
     return bytes.fromhex(pseudonyms.authenticator(bound + header))

@@ -30,6 +30,8 @@ class Outcome:
     reason: str
     counts: dict[str, int]
     actions: list[tuple[str, str]]
+    pixels: dict[str, int] | None = None
+    """Boxes by what they were found by, frames and icons, where pixels were cleaned."""
 
     def record(self) -> dict[str, object]:
         """Give the outcome as JSON-ready values."""
@@ -38,6 +40,7 @@ class Outcome:
             "status": self.status,
             "reason": self.reason,
             "counts": self.counts,
+            "pixels": self.pixels,
             "actions": [{"attribute": attribute, "action": action} for attribute, action in self.actions],
         }
 
@@ -99,7 +102,7 @@ def _one(folders: Folders, path: Path, name: str, pseudonyms: Pseudonyms, profil
             folders.quarantine / (name + SEALED_SUFFIX), seal(path.read_bytes(), pseudonyms.key.secret, name)
         )
         return Outcome(name, "quarantined", reason, {}, [])
-    return Outcome(name, "written", "", made.report.counts, made.report.actions)
+    return Outcome(name, "written", "", made.report.counts, made.report.actions, made.report.pixels)
 
 
 def _write(path: Path, data: bytes) -> None:

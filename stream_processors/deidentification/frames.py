@@ -142,7 +142,9 @@ def decoded(value: bytes, form: Form) -> tuple[Stored, Form]:
     if array.size != form.frames * form.rows * form.columns * form.samples:
         raise RefusedError("pixels-unreadable")
     values = np.array(array.reshape(shape))
-    photometric = str(meta["photometric_interpretation"])
+    photometric = str(meta["photometric_interpretation"]).replace(
+        "YBR_FULL_422", "YBR_FULL"
+    )  # every pixel has its colour now
     return _without_unused_bits(values, form), replace(form, photometric=photometric)
 
 

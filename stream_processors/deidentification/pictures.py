@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -16,6 +17,14 @@ from stream_processors.deidentification.refusal import RefusedError
 Picture = NDArray[np.uint8]
 """(rows, columns, 3)."""
 
+NEIGHBOURHOOD: Final = 33
+"""pixels on a side; a letter is smaller, and a shadow larger."""
+SPREAD_GRAYS: Final = 50
+"""grays of a picture in relief for one standard deviation of the neighbourhood."""
+LEAST_SPREAD: Final = 3 / 255
+"""of the frame's range; what spreads less is no contrast."""
+NO_VALUE: Final = -(1 << 30)
+"""Beyond the rim: equal to nothing."""
 COMMON: Final = (0.5, 99.5)
 """percentiles of a frame that the second way of looking spreads over all grays."""
 
@@ -32,6 +41,59 @@ def pictures(frame: Stored, form: Form, dataset: Dataset) -> list[Picture]:
         return [_thrice(gray) for gray in _grays(frame[:, :, 0], inverted=form.photometric == "MONOCHROME1")]
     colours = _colours(frame, form, dataset)
     return [colours]
+
+
+def close_pictures(frame: Stored, form: Form, dataset: Dataset) -> list[Picture]:
+    """Show one frame as no display does, so that faint text stands out; stored values may be of any depth.
+
+    In relief: every value against the mean and the spread of its neighbourhood, so that contrast is the same wherever it is. And
+    coloured by evenness: text is drawn in one value, while noise and speckle change from pixel to pixel.
+
+    Raises
+    ------
+    RefusedError
+        pixels-unreadable, when there is no way to show it.
+    """
+    if form.samples == 1 and form.photometric != "PALETTE COLOR":
+        shown = -frame.astype(np.float32) if form.photometric == "MONOCHROME1" else frame.astype(np.float32)
+        shown = np.repeat(shown, 3, axis=2)
+    else:
+        shown = _colours(frame, form, dataset).astype(np.float32)
+    return _closely(shown, frame)
+
+
+def layer_closely(layer: Picture) -> list[Picture]:
+    """Show frames that lie over each other in the same ways."""
+    return _closely(layer.astype(np.float32), layer)
+
+
+def _closely(shown: NDArray[np.float32], drawn: Stored) -> list[Picture]:
+    if np.ptp(shown) == 0:
+        return []
+    relief, even = (
+        _relief(shown - shown.min()),
+        _evenness(drawn),
+    )  # small numbers: squares of large ones lose their digits
+    return [relief, np.dstack((even, even, relief.mean(axis=2).astype(np.uint8)))]
+
+
+def _relief(shown: NDArray[np.float32]) -> Picture:
+    mean = cv2.blur(shown, (NEIGHBOURHOOD, NEIGHBOURHOOD))
+    spread = np.sqrt(np.maximum(cv2.blur(shown * shown, (NEIGHBOURHOOD, NEIGHBOURHOOD)) - mean * mean, 0))
+    least = np.float32(np.ptp(shown)) * LEAST_SPREAD
+    return np.clip(128 + SPREAD_GRAYS * (shown - mean) / (spread + least), 0, 255).astype(np.uint8)
+
+
+def _evenness(frame: Stored) -> NDArray[np.uint8]:
+    """Count the eight neighbours that are equal in every sample: five of them are white."""
+    rows, columns = frame.shape[:2]
+    padded = np.pad(frame.astype(np.int32), ((1, 1), (1, 1), (0, 0)), constant_values=NO_VALUE)
+    equal = np.zeros((rows, columns), dtype=np.uint8)
+    for down in range(3):
+        for right in range(3):
+            if (down, right) != (1, 1):
+                equal += (padded[down : down + rows, right : right + columns] == frame).all(axis=2)
+    return np.minimum(equal, 5) * np.uint8(51)
 
 
 def black(form: Form, dataset: Dataset, values: Stored) -> tuple[int, ...]:

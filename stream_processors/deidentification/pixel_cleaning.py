@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 
 from pydicom.dataset import Dataset
@@ -58,6 +58,17 @@ class Cleaned:
     vr: str
     attributes: Attributes
     found: Found
+    frames: int
+
+    def told(self) -> dict[str, object]:
+        """Describe it as JSON takes it, all but the value."""
+        attributes = {
+            tag: None if given is None else [given[0], given[1].decode("latin-1")]
+            for tag, given in self.attributes.items()
+        }
+        return {
+            "syntax": self.syntax, "vr": self.vr, "attributes": attributes, "found": asdict(self.found), "frames": self.frames,
+        }  # fmt: skip
 
 
 def clean(task: Task, detector: Detector) -> Cleaned:
@@ -75,7 +86,7 @@ def clean(task: Task, detector: Detector) -> Cleaned:
     found, fill = blank_all(values, shown, dataset, task.device, detector)
     value, written = coded(values, shown)
     verify_pixels((source, form), (value, written), found.boxes, fill)
-    return Cleaned(value, written.syntax, written.vr, _attributes(dataset, form, written), found)
+    return Cleaned(value, written.syntax, written.vr, _attributes(dataset, form, written), found, form.frames)
 
 
 def _header(task: Task) -> Dataset:

@@ -5,13 +5,15 @@ A process of its own, so that a decoder that hangs, crashes or asks for all memo
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
+import threading
+import time
 import warnings
-from dataclasses import asdict
 from typing import Final
 
-from stream_processors.deidentification.pixel_cleaning import Cleaned, Task, clean
+from stream_processors.deidentification.pixel_cleaning import Task, clean
 from stream_processors.deidentification.pixel_messages import read_message, write_message
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.regions import Box
@@ -19,6 +21,9 @@ from stream_processors.deidentification.text_detection import TextDetector
 
 MEMORY: Final = 6 << 30
 """bytes of address space: the largest pixels several times over, and the detector."""
+
+WATCHED: Final = 1.0
+"""seconds between looks at whether the parent is still there."""
 
 
 def answer(
@@ -33,24 +38,22 @@ def answer(
         return {"refused": refused.reason}, b""
     except Exception:  # noqa: BLE001 - whatever a decoder or the detector raises: its text may quote the file
         return {"refused": "pixels-unreadable"}, b""
-    return _described(done), done.value
+    return done.told(), done.value
 
 
-def _described(done: Cleaned) -> dict[str, object]:
-    attributes = {
-        tag: None if given is None else [given[0], given[1].decode("latin-1")]
-        for tag, given in done.attributes.items()
-    }
-    return {
-        "syntax": done.syntax, "vr": done.vr, "attributes": attributes, "found": asdict(done.found),
-    }  # fmt: skip
+def end_with(parent: int) -> None:
+    """End this process soon after its parent has gone: nobody waits for the answer any more."""
+    while os.getppid() == parent:
+        time.sleep(WATCHED)
+    os._exit(1)
 
 
-def main() -> int:
+def main(parent: int) -> int:
     """Answer until the parent is gone."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     warnings.simplefilter("ignore")
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a library that prints must not speak into the answers
@@ -61,4 +64,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(int(sys.argv[1])))

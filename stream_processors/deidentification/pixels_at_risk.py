@@ -11,6 +11,7 @@ from stream_processors.deidentification.facts import Facts
 from stream_processors.deidentification.identity import Identity
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.regions import device_boxes
+from stream_processors.deidentification.report import Blanked
 
 BURNED_IN: Final = "burned-in-annotation"
 ULTRASOUND: Final = "ultrasound"
@@ -65,6 +66,8 @@ class Verdict:
         Burned In Annotation, ...); None removes one. They are written as they are given.
     codes
         CID 7050 codes of what was done here (113101), beside the profile's.
+    blanked
+        How much was taken out of the pixels, for the report.
     """
 
     at_risk: str | None = None
@@ -73,6 +76,7 @@ class Verdict:
     transfer_syntax_uid: str = ""
     attributes: Mapping[int, tuple[str, bytes] | None] = field(default_factory=lambda: MappingProxyType({}))
     codes: tuple[str, ...] = ()
+    blanked: Blanked | None = None
 
 
 PixelPolicy = Callable[[Pixels], Verdict]

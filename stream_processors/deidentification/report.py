@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import cast
+from typing import Final, cast
 
 from stream_processors.deidentification.dictionary import keyword_of
 from stream_processors.deidentification.walker import RUN, Edit, Path
+
+ICON: Final = 0x00880200
+"""Icon Image Sequence: a small picture of the image, text and all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blanked:
+    """What was taken out of pixels that were cleaned, as numbers of boxes: never where they lie, never what stood there."""
+
+    device: int
+    """Of the region table."""
+    outside: int
+    """Covering what an ultrasound does not declare to be image."""
+    text: int
+    """Where text was found."""
+    frames: int
+    """Frames of the image; each box is blanked in all of them."""
+
+    @property
+    def boxes(self) -> int:
+        """All boxes of a frame."""
+        return self.device + self.outside + self.text
 
 
 @dataclass(frozen=True)
@@ -22,6 +44,8 @@ class Report:
     """The changes; never shown, since they hold what was put in place."""
     own_output: bool = False
     """Whether the file was our own output and thus left as it is."""
+    blanked: Blanked | None = None
+    """Of pixels that were at risk and cleaned."""
 
     @cached_property
     def steps(self) -> tuple[tuple[Path, int, str], ...]:
@@ -38,6 +62,16 @@ class Report:
     def counts(self) -> dict[str, int]:
         """How often each action was taken."""
         return dict(sorted(Counter(step[2] for step in self.steps).items()))
+
+    @property
+    def icons(self) -> int:
+        """How many icons went: they always go."""
+        return sum(tag == ICON for _path, tag, _action in self.steps)
+
+    @property
+    def pixels(self) -> dict[str, int] | None:
+        """What was taken out of pixels that were cleaned, with the icons; None for pixels that stayed as they are."""
+        return None if self.blanked is None else asdict(self.blanked) | {"icons": self.icons}
 
     @property
     def actions(self) -> list[tuple[str, str]]:

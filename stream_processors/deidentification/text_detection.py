@@ -26,6 +26,13 @@ OVERLAP: Final = 160
 """pixels that tiles share, so that a word on a border is whole in one of them."""
 MARGIN: Final = 3
 """pixels around a finding: glyphs' soft edges."""
+BESIDE: Final = 0.5
+"""heights of a line by which a close look's finding grows at both ends: first and last letters are what it loses."""
+LARGE, LARGE_SHARE = 64, 6
+"""A finding with both sides larger than so many pixels, and than the part of the picture's height, is as large as anatomy:
+it counts when letters can be read in it."""
+READ, LETTERS = 0.6, 3
+"""Score and number of letters and digits that make it text."""
 ENLARGED_BELOW: Final = 1_100_000
 """pixels of a picture that is enlarged twice for a close look: letters of eight pixels are found at sixteen."""
 SMALLEST_SIDE: Final = 32
@@ -50,6 +57,7 @@ class TextDetector:
                 "Det.limit_type": "max",
                 "Det.limit_side_len": 2 * TILE,
                 "Det.thresh": 0.2,
+                "Det.max_candidates": 5000,  # of noise in relief there are many; the library looks at the first ones
             }
         )
 
@@ -60,11 +68,21 @@ class TextDetector:
         found = [
             Box(box.left + left, box.top + top, box.right + left, box.bottom + top).within(rows, columns)
             for left, top, tile in _tiles(picture)
-            for box in self._found(tile, scale, DOUBTFUL if close else CERTAIN)
+            for box in self._found(tile, scale, close=close)
         ]
-        return [box for box in found if not box.is_empty]
+        limit = max(LARGE, rows // LARGE_SHARE)
+        return [box for box in found if not box.is_empty and self._is_text(picture, box, limit)]
 
-    def _found(self, tile: Picture, scale: int, score: float) -> Iterator[Box]:
+    def _is_text(self, picture: Picture, box: Box, limit: int) -> bool:
+        """Read what is large; all else goes as it was found."""
+        if min(box.right - box.left, box.bottom - box.top) <= limit:
+            return True
+        part = picture[box.top : box.bottom, box.left : box.right, ::-1].copy()
+        read = self._library(part, use_det=False, use_cls=False, use_rec=True, text_score=0.0)
+        lines = zip(getattr(read, "txts", None) or (), getattr(read, "scores", None) or (), strict=False)
+        return any(sum(map(str.isalnum, text)) >= LETTERS and score >= READ for text, score in lines)
+
+    def _found(self, tile: Picture, scale: int, *, close: bool) -> Iterator[Box]:
         height, width = tile.shape[:2]
         if scale != 1:
             image = Image.fromarray(tile).resize((width * scale, height * scale), Image.Resampling.BICUBIC)
@@ -72,17 +90,22 @@ class TextDetector:
         short = [(0, max(SMALLEST_SIDE - side, 0)) for side in tile.shape[:2]]
         tile = np.pad(tile, (*short, (0, 0)))
         found = self._library(
-            tile[:, :, ::-1].copy(), use_det=True, use_cls=False, use_rec=False, box_thresh=score
+            tile[:, :, ::-1].copy(),
+            use_det=True,
+            use_cls=False,
+            use_rec=False,
+            box_thresh=DOUBTFUL if close else CERTAIN,
         )
         corners = getattr(
             found, "boxes", None
         )  # several kinds of result may come; that of detection has them
         for points in () if corners is None else corners:
             low, high = np.floor(points.min(axis=0) / scale), np.ceil(points.max(axis=0) / scale)
+            beside = MARGIN + (int(BESIDE * min(high - low)) if close else 0)
             yield Box(
-                int(low[0]) - MARGIN,
+                int(low[0]) - beside,
                 int(low[1]) - MARGIN,
-                int(high[0]) + MARGIN + 1,
+                int(high[0]) + beside + 1,
                 int(high[1]) + MARGIN + 1,
             )
 

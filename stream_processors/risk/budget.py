@@ -1,36 +1,15 @@
-"""How many pages people can take, and what a page is worth: expected and observed share of right ones. Pure."""
+"""What a page is worth: expected and observed share of right ones. How many people can take: `schemas.alert_budget`. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-ALERTS_PER_READER_HOUR = 5.0
-"""Pages a reader is to get in an hour at most; more are not looked at."""
 LOWEST_PPV = 0.20
 """Share of right pages below which a rule is proposed for the worklist only."""
 LEAST_JUDGED = 20
 """Pages that readers must have judged before a share is taken from them."""
 Z95 = 1.959964
 """Standard normal quantile of a two-sided interval of 95 %."""
-
-
-def load(raised_at: Sequence[int], now: int, readers: int) -> float:
-    """Share of the hour's budget that was used; over 1 it is spent.
-
-    A spent budget holds no page back, since minutes matter; it is a fault of rules or models, and is told to operations.
-
-    Parameters
-    ----------
-    raised_at
-        Times of pages, UTC microseconds.
-    now
-        End of the hour, UTC microseconds.
-    readers
-        People who get them.
-    """
-    recent = sum(1 for at in raised_at if now - 3_600_000_000 < at <= now)
-    return recent / (ALERTS_PER_READER_HOUR * max(readers, 1))
 
 
 def expected_ppv(sensitivity: float, specificity: float, prevalence: float) -> float:

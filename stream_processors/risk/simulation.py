@@ -14,8 +14,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from schemas.alert_budget import ALERTS_PER_READER_HOUR
 from schemas.priority import priority_score
-from stream_processors.risk.budget import ALERTS_PER_READER_HOUR, expected_ppv
+from stream_processors.risk.budget import expected_ppv
 from stream_processors.risk.rules import CLASS_WEIGHT, ORDERED_WEIGHT
 
 MINUTES_PER_DAY = 24 * 60

@@ -233,7 +233,7 @@ async def _record_instances(
 
 STEP = Step(
     summary="Keep each study's set of instances, number its revisions and decide when one is complete.",
-    reads=("instance.deidentified.v1",),
+    reads=("instance.deidentified.v1", "instance.cleaned.v1"),
     emits=("study.state.v1",),
     run=run,
 )

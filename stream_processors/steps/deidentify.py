@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 
-from runtime.buckets import CLEAN
-from runtime.errors import DeadLetterError
-from runtime.ports import ObjectMissingError, Objects
 from schemas.events import (
     InstanceDeidentified,
     InstanceReceived,
@@ -15,172 +12,56 @@ from schemas.events import (
     ReceivedInstance,
     StudyInstance,
 )
-from schemas.identifiers import deterministic_uuid
-from schemas.rows import QuarantinedObjectRow
-from schemas.tables import day_of
 from stream_processors.bounded import in_order
-from stream_processors.deidentification import (
-    HEAD_BYTES,
-    MoreNeededError,
-    Plan,
-    RefusedError,
-    followed,
-    plan,
-    verify_header,
-)
+from stream_processors.deidentification import HEAD_BYTES, MoreNeededError, Plan, plan
+from stream_processors.raw_files import Handled, RawFile, handled
 from stream_processors.step import Output, Step, StepContext
 
 AT_ONCE = 4
 """Files in work at once: a chunk has up to 256."""
-SMALL = 32 * 1024 * 1024
-"""bytes; a file up to this size is held in memory. Of a larger one the pixels are read twice, a piece at a time: its key
-holds its digest, which has to be known before the store takes the first byte."""
-PURPOSE = "de-identification"
-"""What every read of the raw tier is audited with."""
 
 
 async def run(received: InstanceReceived, context: StepContext) -> AsyncIterator[Output]:
-    """De-identify a chunk; one file that is refused never fails the others."""
+    """De-identify a chunk; a file that is refused never fails the others, and one that takes minutes is left to another step."""
 
-    def one(instance: ReceivedInstance) -> Awaitable[StudyInstance | QuarantinedInstance]:
-        return _cleaned(received, instance, context)
+    def one(instance: ReceivedInstance) -> Awaitable[Handled]:
+        return handled(RawFile("deidentify", received, instance, context), _deidentified)
 
     outcomes = await in_order(one, received.instances, AT_ONCE)
-    yield InstanceDeidentified(
-        envelope=context.envelope(received, "InstanceDeidentified", received.envelope.event_id),
-        ordered_priority=received.ordered_priority,
-        instances=tuple(each for each in outcomes if isinstance(each, StudyInstance)),
-        quarantined=tuple(each for each in outcomes if isinstance(each, QuarantinedInstance)),
-    )
-
-
-async def _cleaned(
-    received: InstanceReceived, instance: ReceivedInstance, context: StepContext
-) -> StudyInstance | QuarantinedInstance:
-    """Store one file's clean form, or record that it stays in the raw tier and why."""
-    site = received.envelope.site
-
-    def fetch(at: int, length: int) -> bytes:
-        return context.raw.read_range(
-            instance.bucket,
-            instance.object_key,
-            at,
-            length,
-            site=site,
-            study=received.envelope.study,
-            purpose=PURPOSE,
+    uncleaned = tuple(each for each in outcomes if isinstance(each, ReceivedInstance))
+    if len(uncleaned) < len(outcomes):
+        yield InstanceDeidentified(
+            envelope=context.envelope(received, "InstanceDeidentified", received.envelope.event_id),
+            ordered_priority=received.ordered_priority,
+            instances=tuple(each for each in outcomes if isinstance(each, StudyInstance)),
+            quarantined=tuple(each for each in outcomes if isinstance(each, QuarantinedInstance)),
         )
-
-    def store(made: Plan, head: bytes) -> StudyInstance:
-        kept, digest, size = _measured(followed(made, fetch, head))
-        described = _described(received, instance, made, digest, size)
-        chunks = followed(made, fetch, head) if kept is None else iter([kept])
-        _write(context.objects, described, chunks)
-        return described
-
-    try:
-        head = await context.io(fetch, 0, HEAD_BYTES)
-        made, head = await _planned(head, fetch, instance.size, context, site)
-        await context.cpu(verify_header, made)
-        return await context.io(store, made, head)
-    except (RefusedError, DeadLetterError) as refused:
-        return await _quarantined(received, instance, refused.reason, context)
-    except ObjectMissingError:
-        return await _quarantined(received, instance, "raw-object-missing", context)
+    if uncleaned:
+        envelope = context.envelope(received, "InstanceReceived", received.envelope.event_id)
+        yield replace(received, envelope=envelope, instances=uncleaned)
 
 
-async def _planned(
-    head: bytes, fetch: Callable[[int, int], bytes], size: int, context: StepContext, site: str
-) -> tuple[Plan, bytes]:
-    """Decide from the head; read more of the file as long as the header goes on."""
-    size = len(head) if len(head) < HEAD_BYTES else max(size, len(head))
+async def _deidentified(file: RawFile) -> Handled:
+    """Store the clean form; hand on a file whose pixels the site has cleaned."""
+    made, head = await _planned(file, await file.context.io(file.fetch, 0, HEAD_BYTES))
+    if made.pixels_at_risk and file.cleans_pixels:
+        return file.instance
+    return await file.stored(made, head)
+
+
+async def _planned(file: RawFile, head: bytes) -> tuple[Plan, bytes]:
+    """Decide from the head, pixels at risk withheld; read more of the file as long as the header goes on."""
+    size, pseudonyms = file.size(head), file.context.pseudonyms(file.received.envelope.site)
     while True:
         try:
-            return await context.cpu(plan, head, size, context.pseudonyms(site)), head
+            return await file.context.cpu(plan, head, size, pseudonyms, file.profile), head
         except MoreNeededError as needed:
-            more = await context.io(fetch, len(head), min(max(needed.size, 2 * len(head)), size) - len(head))
-            if not more:
-                raise RefusedError("truncated") from None
-            head += more
-
-
-def _measured(chunks: Iterator[bytes | memoryview]) -> tuple[bytes | None, str, int]:
-    """Give the whole, unless it is large; its digest and its size."""
-    digest, kept, size = hashlib.sha256(), bytearray(), 0
-    for chunk in chunks:
-        digest.update(chunk)
-        size += len(chunk)
-        if size <= SMALL:
-            kept += chunk
-        else:
-            kept.clear()
-    return bytes(kept) if size <= SMALL else None, digest.hexdigest(), size
-
-
-def _write(objects: Objects, described: StudyInstance, chunks: Iterator[bytes | memoryview]) -> None:
-    writer = objects.open_write(described.bucket, described.object_key)
-    try:
-        for chunk in chunks:
-            writer.write(chunk)
-        writer.commit()
-    except BaseException:
-        writer.abort()
-        raise
-
-
-def _described(
-    received: InstanceReceived, instance: ReceivedInstance, made: Plan, digest: str, size: int
-) -> StudyInstance:
-    envelope, coded = received.envelope, made.context
-    return StudyInstance(
-        series=instance.series,
-        instance=instance.instance,
-        bucket=CLEAN,
-        object_key=f"{envelope.site}/{envelope.study}/{instance.series}/{instance.instance}/{digest}.dcm",
-        size=size,
-        digest=digest,
-        sop_class_uid=coded.sop_class_uid,
-        transfer_syntax_uid=coded.transfer_syntax_uid,
-        modality=coded.modality,
-        body_part=coded.body_part,
-        view_position=coded.view_position,
-        age_band=coded.age_band,
-        patient_sex=coded.patient_sex,
-        rows=coded.rows,
-        columns=coded.columns,
-        number_of_frames=coded.number_of_frames,
-        photometric_interpretation=coded.photometric_interpretation,
-        synthetic=coded.synthetic,
-        pixels_at_risk=made.pixels_at_risk or "",
-        received_at=received.received_at,
-    )
-
-
-async def _quarantined(
-    received: InstanceReceived, instance: ReceivedInstance, reason: str, context: StepContext
-) -> QuarantinedInstance:
-    """Record a refusal under a key that depends on the event alone, so that a repeat writes the same row."""
-    envelope = received.envelope
-    row = QuarantinedObjectRow(
-        site=envelope.site,
-        day=day_of(received.received_at),
-        quarantined_at=received.received_at,
-        object_id=deterministic_uuid("deidentify", instance.bucket, instance.object_key),
-        component="deidentify",
-        reason=reason,
-        bucket=instance.bucket,
-        object_key=instance.object_key,
-        size=instance.size,
-        study=envelope.study,
-        instance=instance.instance,
-    )
-    await context.io(context.tables.write, row, at=received.received_at)
-    return QuarantinedInstance(instance=instance.instance, raw_digest=instance.raw_digest, reason=reason)
+            head = await file.more(head, min(max(needed.size, 2 * len(head)), size))
 
 
 STEP = Step(
     summary="Remove identity from each received file, or keep it in the encrypted tier with the reason.",
     reads=("instance.received.v1",),
-    emits=("instance.deidentified.v1", "audit.v1"),
+    emits=("instance.deidentified.v1", "instance.uncleaned.v1", "audit.v1"),
     run=run,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import math
+import time
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference import placement
 from inference.catalogue import Model, all_models
+from inference.drift import Statistics, image_statistics
 from inference.localisation import Finding
-from inference.pixels import Geometry
+from inference.pixels import Geometry, PixelFrame
 from inference.spec import PRIORITY_ROUTINE, PRIORITY_STAT, ModelSpec, NotAcceptableError
 from runtime.buckets import RESULTS
 from runtime.errors import DeadLetterError, RetryError
@@ -26,9 +29,11 @@ from schemas.events import (
     InstanceReference,
     InstanceResult,
     LabelOutput,
+    Measurement,
+    Outline,
 )
 from stream_processors.bounded import in_order
-from stream_processors.step import Output, Step, StepContext
+from stream_processors.step import ImageMeasures, Output, Step, StepContext
 
 AT_ONCE = 8
 """Images of one request in work: enough to fill a micro-batch with a neighbour's, few enough to hold in memory (10 MB each)."""
@@ -52,8 +57,10 @@ async def run(request: InferenceRequested, context: StepContext) -> AsyncIterato
     if model is None:
         raise DeadLetterError("unknown-model")
 
+    watched = request.instances[len(request.instances) // 2] if request.instances else None
+
     def one(instance: InstanceReference) -> Awaitable[InstanceResult]:
-        return _result(request, instance, model, context)
+        return _result(request, instance, model, context, watched=instance is watched)
 
     results = await in_order(one, request.instances, AT_ONCE)
     yield _completed(request, model.SPEC, results, context)
@@ -97,11 +104,16 @@ def _completed(
 
 
 async def _result(
-    request: InferenceRequested, instance: InstanceReference, model: Model, context: StepContext
+    request: InferenceRequested,
+    instance: InstanceReference,
+    model: Model,
+    context: StepContext,
+    *,
+    watched: bool,
 ) -> InstanceResult:
     """Read one image. What fails for good becomes a result that says so; RetryError passes on."""
     try:
-        read = await _read(request, instance, model, context)
+        read = await _read(request, instance, model, context, watched=watched)
     except NotAcceptableError as refused:
         return _described(instance, "not-acceptable", refused.reason)
     except DeadLetterError as failed:
@@ -114,30 +126,94 @@ async def _result(
 
 
 async def _read(
-    request: InferenceRequested, instance: InstanceReference, model: Model, context: StepContext
+    request: InferenceRequested,
+    instance: InstanceReference,
+    model: Model,
+    context: StepContext,
+    *,
+    watched: bool,
 ) -> Read:
     priority = PRIORITY_ROUTINE if request.ordered_priority == "routine" else PRIORITY_STAT
     with context.announce(model.SPEC.name, priority=priority):
         data = await context.io(context.objects.get, instance.bucket, instance.object_key)
-        frame = await context.cpu(model.preprocess, data)
+        prepared = await context.cpu(_prepared, model, data, watched=watched)
     try:
         async with asyncio.timeout(context.settings.model_deadline_s):
-            outputs = await context.infer(model.SPEC.name, frame.tensor, priority=priority)
+            outputs = await context.infer(model.SPEC.name, prepared.frame.tensor, priority=priority)
     except TimeoutError as late:
         # Retried, not failed: how long a server takes is no property of the image, and a repeat must give the same event.
         raise RetryError("the model did not answer in time") from late
-    return await context.cpu(_answer, model, outputs, frame.geometry)
+    read, after_s = await context.cpu(_answer, model, outputs, prepared.frame)
+    measures = ImageMeasures(
+        model=model.SPEC.name,
+        digest=model.SPEC.digest,
+        decode_s=prepared.decode_s,
+        tensor_s=prepared.tensor_s,
+        after_s=after_s,
+        statistics=prepared.statistics,
+    )
+    await context.measured(request.envelope.site, measures)
+    return read
 
 
-def _answer(model: Model, outputs: Mapping[str, NDArray[np.float32]], geometry: Geometry) -> Read:
-    findings = model.postprocess(outputs, geometry)
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model's input, and what it took."""
+
+    frame: PixelFrame
+    decode_s: float
+    tensor_s: float
+    statistics: Statistics | None
+
+
+def _prepared(model: Model, data: bytes, *, watched: bool) -> Prepared:
+    began = time.perf_counter()
+    frame = model.preprocess(data)
+    ended = time.perf_counter()
+    decoded = began if frame.decoded_at is None else frame.decoded_at
+    return Prepared(
+        frame, decoded - began, ended - decoded, image_statistics(frame.tensor) if watched else None
+    )
+
+
+def _answer(
+    model: Model, outputs: Mapping[str, NDArray[np.float32]], frame: PixelFrame
+) -> tuple[Read, float]:
+    """What the model said, and the seconds that took."""
+    began = time.perf_counter()
+    findings = model.postprocess(outputs, frame.geometry)
     if not all(math.isfinite(each.logit) for each in findings):
         raise DeadLetterError("not-a-number")
-    told = tuple(
-        LabelOutput(label=each.label, logit=round(each.logit, LOGIT_DIGITS), box=_box(each))
-        for each in findings
+    told = tuple(label_output(each, frame) for each in findings)
+    read = Read(told, activation_file(outputs["cam"], [each.label for each in findings], frame.geometry))
+    return read, time.perf_counter() - began
+
+
+def label_output(finding: Finding, frame: PixelFrame) -> LabelOutput:
+    """A finding as it is published: where it is in the image's pixels and, where the image says so, in the patient."""
+    box, where = _box(finding), frame.patient
+    measured = placement.measured(finding.contours, where, frame.spacing_mm)
+    return LabelOutput(
+        label=finding.label,
+        logit=round(finding.logit, LOGIT_DIGITS),
+        box=box,
+        box_patient=_box_in_patient(box, frame),
+        outlines=tuple(
+            Outline(
+                pixels=placement.rounded(line),
+                patient=() if where is None else placement.rounded(placement.contour_in_patient(line, where)),
+            )
+            for line in finding.contours
+        ),
+        measurements=tuple(Measurement(name=m.name, value=m.value, unit=m.unit) for m in measured),
     )
-    return Read(told, activation_file(outputs["cam"], [each.label for each in findings], geometry))
+
+
+def _box_in_patient(box: Box | None, frame: PixelFrame) -> tuple[float, ...]:
+    if box is None or frame.patient is None:
+        return ()
+    edges = (float(box.x), float(box.y), float(box.x + box.width), float(box.y + box.height))
+    return placement.rounded(placement.box_in_patient(edges, frame.patient))
 
 
 def activation_file(cams: NDArray[np.float32], labels: Sequence[str], geometry: Geometry) -> bytes:

@@ -11,8 +11,8 @@ from typing import Any
 from inference.aggregation import series_logit
 from inference.catalogue import all_models
 from inference.spec import Label, ModelSpec
+from schemas.codec import from_record
 from schemas.events import (
-    Box,
     Finding,
     Findings,
     InferenceCompleted,
@@ -189,6 +189,7 @@ def _strongest_series(
 
 def _finding(label: Label, logit: float, output: LabelOutput, result: InstanceResult) -> Finding:
     probability = round(label.probability(logit), PROBABILITY_DIGITS)
+    shown = probability >= label.threshold
     return Finding(
         finding=label.name,
         code_value=label.code.value,
@@ -200,7 +201,10 @@ def _finding(label: Label, logit: float, output: LabelOutput, result: InstanceRe
         certainty=certainty_of(label, probability),
         series=result.series,
         instance=result.instance,
-        box=output.box if probability >= label.threshold else None,
+        box=output.box if shown else None,
+        measurements=output.measurements if shown else (),
+        box_patient=output.box_patient if shown else (),
+        outlines=output.outlines if shown else (),
     )
 
 
@@ -256,13 +260,15 @@ def _recorded(context: StepContext, site: str, study: str, model: str) -> list[R
 
 def _of_row(row: ModelResultRow) -> Recorded:
     told = json.loads(row.result or "{}")
-    outputs = tuple(
-        LabelOutput(**{**output, "box": Box(**output["box"]) if output["box"] else None})
-        for output in told["result"]["outputs"]
-    )
+    outputs = tuple(from_record(LabelOutput, _complete(output)) for output in told["result"]["outputs"])
     made_by = {name: getattr(row, name) for name in ("model", "model_version", "model_digest", "backend")}
     result = InstanceResult(**{**told["result"], "outputs": outputs})
     return Recorded(row.revision, result, {**told["said"], **made_by})
+
+
+def _complete(output: Mapping[str, Any]) -> dict[str, Any]:
+    """An output with nothing in the fields that an earlier release did not write."""
+    return {"box_patient": (), "outlines": (), "measurements": (), **output}
 
 
 def _has_results(context: StepContext, skipped: InferenceSkipped) -> bool:

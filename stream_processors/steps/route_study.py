@@ -30,6 +30,7 @@ PAGE = 1000
 AT_RISK = {
     "ultrasound": "ultrasound may carry burned-in text",
     "secondary-capture": "secondary captures may carry burned-in text",
+    "device-region": "the device writes text into its images",
     "burned-in-annotation": "the images carry burned-in text",
 }
 """Reasons of `pixels_at_risk` as a person reads them."""

@@ -7,6 +7,7 @@ first (`docker compose pull`). The stand-ins hold the same software and version 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -23,6 +24,10 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 BASE = "debian:bookworm-slim"
 """What every Dockerfile here and the product's own begins with."""
+LABEL = "radstream.made-from"
+"""Label of a stand-in: what it was made from. The images that it stands in for have none, and are left alone."""
+OURS = "sha256:"
+"""What the label begins with."""
 LAST_LINES = 15
 """Lines of a build that failed which say why."""
 
@@ -72,22 +77,36 @@ def images() -> dict[str, str]:
     return {name: service["image"] for name, service in services.items()}
 
 
-def is_there(image: str) -> bool:
-    """Whether the engine has the image."""
-    return (
-        subprocess.run(["docker", "image", "inspect", image], check=False, capture_output=True).returncode
-        == 0
-    )
+def made_from(image: str) -> str | None:
+    """What an image of the engine was made from, empty for one that is not ours; None where there is no such image."""
+    look = ["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', image]
+    told = subprocess.run(look, check=False, capture_output=True, text=True)
+    return told.stdout.strip() if told.returncode == 0 else None
 
 
-def build(context: Path, image: str) -> None:
+def build(context: Path, image: str, digest: str = "") -> None:
     """Build an image; its steps may use the network for packages. The classic builder, which needs no plugin."""
     environment = os.environ | {"DOCKER_BUILDKIT": "0"}
-    command = ["docker", "build", "--network", "host", "--tag", image, str(context)]
+    label = ["--label", f"{LABEL}={digest}"] if digest else []
+    command = ["docker", "build", "--network", "host", *label, "--tag", image, str(context)]
     done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-LAST_LINES:])
         raise SystemExit(f"{image} could not be built:\n{last}")
+
+
+def wanted(known: StandIn) -> str:
+    """Digest of all that a stand-in is made from."""
+    found = hashlib.sha256(programs()[known.program].stamp.encode() if known.program else b"")
+    for file in [*sorted((HERE / known.service).iterdir()), *(ROOT / name for name in known.files)]:
+        found.update(file.name.encode() + b"\0" + file.read_bytes())
+    return found.hexdigest()
+
+
+def is_missing(known: StandIn, image: str) -> bool:
+    """Whether a stand-in must be built: there is no image of that name, or a stand-in made from something else."""
+    found = made_from(image)
+    return found is None or (found.startswith(OURS) and found != OURS + wanted(known))
 
 
 def stand_in(known: StandIn, image: str) -> None:
@@ -99,7 +118,7 @@ def stand_in(known: StandIn, image: str) -> None:
             shutil.copy(ROOT / file, context)
         if known.program:
             shutil.copytree(programs()[known.program].folder, context / "program")
-        build(context, image)
+        build(context, image, OURS + wanted(known))
 
 
 def say(text: str) -> None:
@@ -110,11 +129,11 @@ def say(text: str) -> None:
 
 def main() -> int:
     """Build all that is missing and say how long each took."""
-    if not is_there(BASE):
+    if made_from(BASE) is None:
         sys.stderr.write(f"{BASE} is missing and everything is made from it: docker pull {BASE}\n")
         return 1
     named = images()
-    missing = [known for known in STAND_INS if not is_there(named[known.service])]
+    missing = [known for known in STAND_INS if is_missing(known, named[known.service])]
     resolve([known.program for known in missing if known.program], say)
     for known in missing:
         began = time.monotonic()

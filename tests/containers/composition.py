@@ -74,6 +74,11 @@ class Composition:
         wait_for("everything is well", lambda: not any(_is_unwell(row) for row in self.containers()), UP_S)
         return time.monotonic() - began
 
+    def memory(self) -> str:
+        """What each container holds of its limit, a line each."""
+        names = [row["Name"] for row in self.containers() if row["State"] == "running"]
+        return docker("stats", "--no-stream", "--format", "{{.MemUsage}}  {{.Name}}", *names).stdout
+
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the `radstream` command inside."""
         return self.compose(

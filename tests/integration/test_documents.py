@@ -34,7 +34,9 @@ def tools() -> None:
 
 XRAY = results.result(
     results.present("pneumothorax"),
-    results.present("consolidation", box=None, code_verified=False, code_meaning="Consolidation of lung"),
+    results.present(
+        "consolidation", box=None, outlines=(), code_verified=False, code_meaning="Consolidation of lung"
+    ),
 )
 CT = results.result(
     results.present(
@@ -49,7 +51,7 @@ MR = results.result(
     results.present("mass", code_value="4147007", code_meaning="Mass"), modality="MR", result_id="r3"
 )
 NOTHING = results.result(
-    results.present("nodule", box=None, probability=0.01), result_id="r4", demonstration=False
+    results.present("nodule", box=None, outlines=(), probability=0.01), result_id="r4", demonstration=False
 )
 
 

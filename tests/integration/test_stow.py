@@ -24,7 +24,9 @@ from pydicom.uid import generate_uid
 
 from runtime.buckets import QUARANTINE, RAW
 from runtime.credentials import new_token
+from runtime.settings import ClusterSettings
 from schemas.rows import QuarantinedObjectRow
+from tests.support.cluster import PROFILES, engines
 from tests.support.gateways import (
     BOUNDARY,
     GatewayProcess,
@@ -44,9 +46,16 @@ MEMORY_BOUND = 64 * MEGABYTE
 """bytes the gateway may grow while any amount streams in."""
 
 
+@pytest.fixture(scope="module", params=PROFILES)
+def cluster(request, servers) -> ClusterSettings | None:
+    """How to reach engines; nothing where they are embedded."""
+    real = engines(request.param, servers)
+    return real.settings if real else None
+
+
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory) -> Iterator[GatewayProcess]:
-    with gateway_process(tmp_path_factory.mktemp("gateway")) as running:
+def gateway(tmp_path_factory, cluster) -> Iterator[GatewayProcess]:
+    with gateway_process(tmp_path_factory.mktemp("gateway"), cluster) as running:
         yield running
 
 
@@ -425,9 +434,10 @@ def test_other_methods_are_refused(gateway):
 
 
 @pytest.mark.parametrize("point", ["after-store", "after-effect", "after-publish", "before-acknowledge"])
-def test_a_sender_that_sends_again_after_a_kill_loses_nothing_and_doubles_no_event(tmp_path, point):
-    files = [dicom("1.2.3.4", side=side) for side in (10, 11, 12)]
-    with gateway_process(tmp_path) as gateway:
+def test_a_sender_that_sends_again_after_a_kill_loses_nothing_and_doubles_no_event(tmp_path, point, cluster):
+    study = generate_uid()
+    files = [dicom(study, side=side) for side in (10, 11, 12)]
+    with gateway_process(tmp_path, cluster) as gateway:
         faults = gateway.folder / "data" / "faults"
         faults.mkdir(exist_ok=True)
         (faults / "stow").write_text(f"{point} 1")
@@ -438,7 +448,9 @@ def test_a_sender_that_sends_again_after_a_kill_loses_nothing_and_doubles_no_eve
         restart(gateway)
         assert post(gateway, multipart(files)).status_code == 200
         connections = opened(gateway)
-        events = received(connections)
+        issuer = connections.settings.site("north").issuer
+        key = connections.pseudonyms("north").study(issuer, study)
+        events = [event for event in received(connections) if event.envelope.study == key]
         assert len({event.envelope.event_id for event in events}) == 1
         assert {each.size for each in events[0].instances} == {len(file) for file in files}
         plain = {
@@ -449,8 +461,8 @@ def test_a_sender_that_sends_again_after_a_kill_loses_nothing_and_doubles_no_eve
         assert plain == set(files)
 
 
-def test_a_running_request_is_answered_before_the_gateway_ends(tmp_path):
-    with gateway_process(tmp_path) as gateway:
+def test_a_running_request_is_answered_before_the_gateway_ends(tmp_path, cluster):
+    with gateway_process(tmp_path, cluster) as gateway:
         body = multipart([dicom()])
         head = f"Content-Type: {TYPE}\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n"
         connection = raw_connection(gateway, head)

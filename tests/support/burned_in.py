@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from stream_processors.deidentification.frames import Form, coded
+from stream_processors.deidentification.pictures import Picture
+from stream_processors.deidentification.pixel_cleaning import Task, clean
+from stream_processors.deidentification.pixel_process import Answer
 from stream_processors.deidentification.regions import Box
 from tests.support.dicoms import DEFAULT, Options, to_bytes, ultrasound
 
@@ -121,3 +125,29 @@ def regions(source: FileDataset, *boxes: Box) -> FileDataset:
 def file_of(kind: Kind, *, text: bool = True) -> bytes:
     """Make the file of a kind."""
     return to_bytes(image(kind, text=text))
+
+
+class Eye:
+    """Sees the text as long as it is there."""
+
+    def __init__(self, *boxes: Box) -> None:
+        self.boxes = boxes or (TEXT,)
+
+    def find(self, picture: Picture, *, close: bool) -> list[Box]:
+        assert picture.shape == (ROWS, COLUMNS, 3)
+        return [
+            box
+            for box in self.boxes
+            if np.ptp(picture[box.top : box.bottom, box.left : box.right].astype(int))
+        ]
+
+
+class Here:
+    """Does a worker's work in this process."""
+
+    def __init__(self, eye: Eye) -> None:
+        self.eye = eye
+
+    def do(self, task: Task) -> Answer:
+        done = clean(task, self.eye)
+        return Answer(json.loads(json.dumps(done.told())), done.value)

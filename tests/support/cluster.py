@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,6 @@ from tests.support.servers import SharedServers
 EMBEDDED, CLUSTER = "embedded", "cluster"
 PROFILES = (EMBEDDED, CLUSTER)
 """What the tests of the whole system run on."""
-LONG_PROFILES = PROFILES if os.environ.get("RADSTREAM_TEST_CLUSTER") else (EMBEDDED,)
-"""What those run on that take many minutes on real servers: there on demand (`make test-cluster`)."""
 SESSION_MS = 6_000
 """milliseconds after which a silent process loses its partitions: the least that brokers allow by default."""
 

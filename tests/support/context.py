@@ -24,6 +24,7 @@ from schemas.tables import Row
 from stream_processors.step import (
     Deadline,
     DeadlineReached,
+    ImageMeasures,
     Output,
     RawTier,
     Step,
@@ -113,6 +114,8 @@ class World:
     raw: MemoryRaw = field(default_factory=MemoryRaw)
     settings: StepSettings = field(default_factory=StepSettings)
     answer: Answer = _no_answer
+    measures: list[ImageMeasures] = field(default_factory=list)
+    """What steps told of images."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -200,6 +203,10 @@ class FolderContext:
         await asyncio.sleep(0)
         return call(*args, **kwargs)
 
+    async def apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that takes long."""
+        return await self.cpu(call, *args, **kwargs)
+
     def announce(self, model: str, *, priority: int) -> AbstractContextManager[None]:
         """Nobody waits for company here."""
         del model, priority
@@ -211,6 +218,11 @@ class FolderContext:
         """Answer as the world's script says."""
         await asyncio.sleep(0)
         return self._world.answer(model, tensors)
+
+    async def measured(self, site: str, measures: ImageMeasures) -> None:
+        """Remember it."""
+        del site
+        self._world.measures.append(measures)
 
 
 def _satisfies(context: FolderContext) -> StepContext:

@@ -20,14 +20,13 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from runtime import buckets
 from runtime.connections import Connections, connect
 from runtime.credentials import new_token
 from runtime.ports import Record
-from runtime.settings import Settings
-from schemas import events, rows
+from runtime.prepare import prepare
+from runtime.settings import ClusterSettings, Settings
+from schemas import events
 from schemas.codec import decode
-from schemas.topics import catalogue, dead_letter_topic
 
 SITES = ("north", "south")
 TOPIC = "instance.received.v1"
@@ -36,8 +35,8 @@ START_S = 30.0
 """seconds a gateway process may take to announce its address."""
 
 
-def write_settings(folder: Path) -> Path:
-    """Settings of an embedded run in `folder`, its secrets in files beside them."""
+def write_settings(folder: Path, cluster: ClusterSettings | None = None) -> Path:
+    """Settings of a run in `folder`, its secrets in files beside them; embedded, unless it is told how to reach engines."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("pseudonym", "vault", "session"):
         (folder / name).write_bytes(secrets.token_bytes(32))
@@ -56,6 +55,7 @@ def write_settings(folder: Path) -> Path:
                 "credentials": f"file:{credentials}",
             },
             "log_level": "DEBUG",
+            **({} if cluster is None else {"profile": "cluster", "cluster": cluster}),
         }
     )
     path = folder / "settings.toml"
@@ -71,13 +71,7 @@ def connections_in(folder: Path, component: str = "stow") -> Connections:
 
 def prepared(connections: Connections) -> Connections:
     """Make what a launcher makes before the first process starts."""
-    connections.log.create_topics(
-        {name: topic.partitions for name, topic in catalogue().items()} | {dead_letter_topic("stow"): 1}
-    )
-    connections.objects.create_buckets(buckets.ALL)
-    connections.tables.create(
-        [each for each in vars(rows).values() if isinstance(each, type) and hasattr(each, "TABLE")]
-    )
+    prepare(connections, ["stow"])
     return connections
 
 
@@ -171,9 +165,9 @@ class GatewayProcess:
 
 
 @contextlib.contextmanager
-def gateway_process(folder: Path) -> Iterator[GatewayProcess]:
+def gateway_process(folder: Path, cluster: ClusterSettings | None = None) -> Iterator[GatewayProcess]:
     """Run `python -m producers stow` on a free port until the block ends."""
-    path = write_settings(folder)
+    path = write_settings(folder, cluster)
     settings = Settings.model_validate(_toml(path))
     connections = prepared(connect(settings, "test"))
     connections.close()

@@ -20,7 +20,7 @@ def main(group: str) -> None:
     """Run the step until asked to stop."""
 
     async def work(connections: Connections, stop: process.Stop) -> None:
-        async with model_server(connections.settings.triton.address) as inference:
+        async with model_server(connections.settings.triton.address, connections.metrics) as inference:
             await app.run(group, infer.STEP, connections, stop, inference=inference, policy=QUICK)
 
     connecting.engines = engines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -13,7 +14,6 @@ from cassandra.policies import ExponentialReconnectionPolicy
 from cassandra.query import dict_factory
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicPartition,
@@ -110,6 +110,13 @@ class EmbeddedRaw:
         """Keep them open: they are the run's own."""
 
 
+class _Visitors(threading.local):
+    """A thread's own consumers, one for each group that it asked about: none of them is closed under another's question."""
+
+    def __init__(self) -> None:
+        self.of_groups: dict[str, Consumer] = {}
+
+
 class ClusterRaw:
     """Reads a cluster by a plain consumer, by plain admin calls and by CQL. An engine that is away is waited for.
 
@@ -123,6 +130,7 @@ class ClusterRaw:
         self._settings = settings
         self._bootstrap: dict[str, Any] = {"bootstrap.servers": settings.kafka.bootstrap, "log_level": 2}
         self._admin = AdminClient(self._bootstrap)
+        self._visitors = _Visitors()
         self._cluster: Cluster | None = None
         self._session: Session | None = None
         self._partitions: dict[str, int] = {}
@@ -142,12 +150,7 @@ class ClusterRaw:
     def acknowledged(self, group: str, topics: Sequence[str]) -> int:
         """Records that a group has acknowledged."""
 
-        def ask() -> int:
-            wanted = [ConsumerGroupTopicPartitions(group, self._parts(topics))]
-            told = self._admin.list_consumer_group_offsets(wanted, request_timeout=ANSWER_S)[group]
-            return sum(max(part.offset, 0) for part in told.result(ANSWER_S).topic_partitions)
-
-        return self._patiently(ask)
+        return self._patiently(lambda: sum(self._done(group, self._parts(topics)).values()))
 
     def owners(self, group: str) -> dict[tuple[str, int], str]:
         """Who reads each partition of a group, by its client's name."""
@@ -188,8 +191,13 @@ class ClusterRaw:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._dismiss()
         if self._cluster is not None:
             self._cluster.shutdown()
+
+    def _dismiss(self) -> None:
+        while self._visitors.of_groups:
+            self._visitors.of_groups.popitem()[1].close()
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Ask Kafka until it answers; a client that has seen a broker die is refused by the next one for ever."""
@@ -199,6 +207,7 @@ class ClusterRaw:
                 return ask()
             except (KafkaException, TimeoutError):
                 self._admin = AdminClient(self._bootstrap)
+                self._dismiss()
                 raise
 
         return patiently(asked)
@@ -218,11 +227,19 @@ class ClusterRaw:
         ends = {
             (part.topic, part.partition): future.result(ANSWER_S).offset for part, future in asked.items()
         }
-        wanted = [ConsumerGroupTopicPartitions(group, parts)]
-        told = self._admin.list_consumer_group_offsets(wanted, request_timeout=ANSWER_S)[group]
-        found = told.result(ANSWER_S).topic_partitions
-        done = {(part.topic, part.partition): max(part.offset, 0) for part in found}
-        return {where: end - done.get(where, 0) for where, end in ends.items()}
+        done = self._done(group, parts)
+        return {where: end - done[where] for where, end in ends.items()}
+
+    def _done(self, group: str, parts: list[TopicPartition]) -> dict[tuple[str, int], int]:
+        """What a group has committed, asked as a consumer that never joins: the admin's call for it ends the process (#5315)."""
+        there = self._visitors.of_groups
+        if group not in there:
+            there[group] = Consumer({**self._bootstrap, "group.id": group, "enable.auto.commit": False})
+        found = there[group].committed(parts, ANSWER_S)
+        for part in found:
+            if part.error is not None:
+                raise KafkaException(part.error)
+        return {(part.topic, part.partition): max(part.offset, 0) for part in found}
 
     def _read(self, topic: str) -> list[Record]:
         reader = Consumer(

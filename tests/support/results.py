@@ -17,7 +17,7 @@ from inference.pixels import Geometry
 from inference.training.phantoms import SyntheticIdentity, generate, to_dicom
 from runtime.ports import Objects
 from runtime.vault import Identity
-from schemas.events import Box, Finding, Findings, ResultImage
+from schemas.events import Box, Finding, Findings, Outline, ResultImage
 from schemas.identifiers import Pseudonyms
 from stream_processors.deidentification.engine import deidentify
 from stream_processors.steps.infer import activation_file
@@ -73,6 +73,7 @@ def present(name: str, instance: str = "in-1", **changes: Any) -> Finding:
         "code_verified": True,
         "instance": instance,
         "box": Box(x=2, y=2, width=6, height=6),
+        "outlines": (Outline(pixels=(2.0, 2.0, 8.0, 2.0, 8.0, 8.0, 2.0, 8.0)),),
     }
     return replace(events.finding(name), **(told | changes))
 

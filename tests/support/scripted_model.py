@@ -53,7 +53,7 @@ def preprocess(data: bytes) -> PixelFrame:
 
 def postprocess(outputs: Mapping[str, NDArray[np.floating]], geometry: Geometry) -> tuple[Finding, ...]:
     """As every model does."""
-    return localisation.findings(SPEC, outputs["logits"], outputs["cam"], geometry)
+    return localisation.findings(SPEC, outputs, geometry)
 
 
 def outputs(effusion: float, pneumothorax: float) -> dict[str, NDArray[np.float32]]:

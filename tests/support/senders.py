@@ -50,7 +50,7 @@ class Sent:
     Parameters
     ----------
     kind
-        `xray` or `ct`.
+        `xray`, `ct` or `ultrasound`.
     alerting
         Whether it shows a finding that somebody must be told of.
     """
@@ -96,6 +96,14 @@ def ct(number: int, site: str, *, slices: int, requests: int) -> Sent:
         images.append(Image(data_set.StudyInstanceUID, data_set.SOPInstanceUID, dicoms.to_bytes(data_set)))
     dealt = tuple(tuple(images[first::requests]) for first in range(requests))
     return Sent(site, images[0].study_uid, "ct", alerting=False, requests=dealt)
+
+
+def ultrasound(number: int, site: str) -> Sent:
+    """One small ultrasound image: where the site has pixels cleaned, text is looked for and blanked."""
+    options = dicoms.Options(study=f"us {number}", accession=f"ZQU{number}", patient_id=f"ZQ-US-{number}")
+    data_set = dicoms.ultrasound(f"us {number}", options)
+    image = Image(data_set.StudyInstanceUID, data_set.SOPInstanceUID, dicoms.to_bytes(data_set))
+    return Sent(site, image.study_uid, "ultrasound", alerting=False, requests=((image,),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +253,10 @@ def feed(
 
 
 def mixed(number: int, sites: Sequence[str]) -> Sent:
-    """Every other study an X-ray, two of three of which alert; else a CT series, every other one in two requests."""
-    site = sites[number // 2 % len(sites)]
+    """Every other study an X-ray, two of three of which alert; else an ultrasound, or a CT series in one or two requests."""
+    site = sites[number // 4 % len(sites)]
     if number % 2 == 0:
         return xray(number, site, alerting=number % 6 != 0)
-    return ct(number, site, slices=3 + number % 3, requests=1 + number // 2 % 2)
+    if number % 4 == 1:
+        return ultrasound(number, site)
+    return ct(number, site, slices=3 + number % 3, requests=1 + number // 4 % 2)

@@ -250,6 +250,7 @@ def system(
     delivery: DeliverySettings | None = None,
     changes: Mapping[str, Any] | None = None,
     engines: Engines | None = None,
+    cleaned: Sequence[str] = (),
     started: bool = True,
 ) -> Iterator[System]:
     """Make a run in a folder, start every process, and stop all at the end.
@@ -270,6 +271,8 @@ def system(
         Other settings to replace.
     engines
         Real servers to run on (profile `cluster`); by default the embedded ones.
+    cleaned
+        Sites that have burned-in text blanked.
     started
         Whether to start it at once.
     """
@@ -283,6 +286,7 @@ def system(
             triton=environment is not None,
             quiet_window_s=quiet_window_s,
             log_level=log_level,
+            cleaned=cleaned,
         )
     replaced = {"delivery": delivery or DeliverySettings(), **(changes or {})}
     if engines is not None:

@@ -38,6 +38,8 @@ E = TypeVar("E", bound=Event)
 PATH: dict[str, type[Event]] = {
     "instance.received.v1": InstanceReceived,
     "instance.deidentified.v1": InstanceDeidentified,
+    "instance.uncleaned.v1": InstanceReceived,
+    "instance.cleaned.v1": InstanceDeidentified,
     "study.state.v1": StudyState,
     "inference.completed.v1": InferenceCompleted,
     "findings.v1": Findings,
@@ -48,6 +50,8 @@ PATH: dict[str, type[Event]] = {
 """Topics of a study's way and what they hold."""
 HOPS = (
     ("instance.received.v1", "instance.deidentified.v1"),
+    ("instance.received.v1", "instance.uncleaned.v1"),
+    ("instance.uncleaned.v1", "instance.cleaned.v1"),
     ("inference.completed.v1", "findings.v1"),
     ("findings.v1", "risk.scored.v1"),
     ("risk.scored.v1", "alerts.v1"),
@@ -126,7 +130,11 @@ def instances(evidence: Evidence) -> Iterator[str]:
     """Each acknowledged instance: raw object, one received event, one clean object, one row."""
     system = evidence.system
     received = _by_instance(evidence.of("instance.received.v1", InstanceReceived))
-    cleaned = _by_instance(evidence.of("instance.deidentified.v1", InstanceDeidentified))
+    cleaned = _by_instance(
+        event
+        for topic in ("instance.deidentified.v1", "instance.cleaned.v1")
+        for event in evidence.of(topic, InstanceDeidentified)
+    )
     clean_keys = Counter(key.rsplit("/", 2)[-2] for key in system.keys(buckets.CLEAN))
     for (site, uid), told in evidence.acknowledged.items():
         instance, study = system.instance_key(site, uid), system.study_key(site, told.study_uid)

@@ -22,7 +22,7 @@ from schemas.events import Findings, InferenceCompleted, ReviewState
 from schemas.rows import ReviewOutcomeRow, ReviewRow, StudyRow
 from sinks.catalogue import channels, destinations
 from stream_processors import catalogue
-from tests.support.cluster import EMBEDDED, LONG_PROFILES, engines
+from tests.support.cluster import EMBEDDED, PROFILES, engines
 from tests.support.damage import inject
 from tests.support.kills import RANDOM, Kill, Killer, Target, kill_server, kill_stub
 from tests.support.outages import ZOMBIE, engine_kills, scale_and_freeze
@@ -139,13 +139,13 @@ class Outcome:
     seconds: float
 
 
-@pytest.fixture(scope="module", params=LONG_PROFILES)
+@pytest.fixture(scope="module", params=PROFILES)
 def outcome(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, servers: SharedServers
 ) -> Iterator[Outcome]:
     """Send, kill, let everything come to rest, and read."""
     folder, real = tmp_path_factory.mktemp("kill"), engines(request.param, servers)
-    with system(folder, sites=SITES, quiet_window_s=2.0, engines=real) as running:
+    with system(folder, sites=SITES, quiet_window_s=2.0, cleaned=SITES, engines=real) as running:
         department = Department(running.stow, {site: running.token(site) for site in SITES}, CONNECTIONS)
         ledger = department.ledger
         killer = Killer(running, ledger, SEED)
@@ -276,6 +276,6 @@ def test_reconcile_finds_each_damage_that_is_done_to_what_is_left(outcome: Outco
     assert {(each.kind, each.what, each.site, each.study) for each in report.problems} == done
 
 
-@pytest.mark.parametrize("profile", LONG_PROFILES)
+@pytest.mark.parametrize("profile", PROFILES)
 def test_the_plan_names_every_consumer(profile: str) -> None:
     assert {target.component for target in targets(profile)} == {"stow", *consumers()}

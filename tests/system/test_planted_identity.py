@@ -37,7 +37,7 @@ from schemas.rows import AlertRow, AuditEntryRow, DeadlineRow, QuarantinedObject
 from schemas.topics import catalogue, dead_letter_topic
 from stream_processors import catalogue as step_catalogue
 from tests.support import hostile, planted
-from tests.support.cluster import LONG_PROFILES, engines, is_ours
+from tests.support.cluster import PROFILES, engines, is_ours
 from tests.support.hostile import Pager
 from tests.support.leaks import Leak, Searcher, described, files
 from tests.support.planted import Planted, PlantedStudy
@@ -447,7 +447,7 @@ def take_poison_away(seen: Seen) -> None:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-@pytest.fixture(scope="module", params=LONG_PROFILES)
+@pytest.fixture(scope="module", params=PROFILES)
 def seen(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, servers: SharedServers
 ) -> Iterator[Seen]:

@@ -22,7 +22,7 @@ def unit(seed: int) -> Unit:
 
 RECIPE = Recipe(
     name="brain_mr_demo",
-    version=1,
+    version=2,
     labels=brain_mr.LABELS,
     values="signal",
     dtype="uint16",
@@ -30,8 +30,8 @@ RECIPE = Recipe(
     side=SIDE,
     cells=CELLS,
     generator_version=brain_mr.GENERATOR_VERSION,
-    training_images=2400,
-    epochs=8,
+    training_images=4800,
+    epochs=9,
     example=example,
     unit=unit,
     calibration_units=500,

@@ -40,7 +40,7 @@ def _example(patient: Head, made: Slice) -> Example:
 
 RECIPE = Recipe(
     name="head_ct_demo",
-    version=1,
+    version=2,
     labels=head.LABELS,
     values="hounsfield",
     dtype="int16",
@@ -48,11 +48,12 @@ RECIPE = Recipe(
     side=SIDE,
     cells=CELLS,
     generator_version=head.GENERATOR_VERSION,
-    training_images=7500,
-    epochs=6,
+    training_images=8000,
+    epochs=4,
     example=example,
     unit=unit,
-    calibration_units=300,
+    calibration_units=250,
     test_units=200,
+    map_weight=1.5,
     subgroups=("noise_hu", "blur_mm", "atrophy"),
 )

@@ -60,25 +60,42 @@ def test_what_cannot_be_measured_is_said(arguments, said):
     assert said in done.output
 
 
-def test_training_without_torch_says_how_to_get_it(monkeypatch, tmp_path):
+NETWORK = ["import-model", "torchxrayvision", "weights.pt", "--sha256", "ab", "--output", "made"]
+
+
+@pytest.mark.parametrize("command", [["train", "cxr_demo"], NETWORK], ids=["train", "import-model"])
+def test_without_torch_one_line_says_how_to_get_it(monkeypatch, tmp_path, command):
     monkeypatch.setattr(models, "find_spec", lambda name: None)
     monkeypatch.setenv(models.TRAINING_ENVIRONMENT, str(tmp_path))
-    done = RUN.invoke(app, ["train", "cxr_demo"])
+    done = RUN.invoke(app, command)
 
     assert done.exit_code == 1
     assert "make .venv-training/.ready" in done.output
 
 
-def test_training_runs_in_the_environment_that_has_torch(monkeypatch, tmp_path):
+def asked(monkeypatch, tmp_path, command):
+    """What the environment with torch is asked to run."""
     (tmp_path / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text('#!/bin/sh\necho "$@" > "$(dirname "$0")/said"\n')
+    said = tmp_path / "bin" / "said"
+    (tmp_path / "bin" / "python").write_text(
+        '#!/bin/sh\necho "$OPENBLAS_NUM_THREADS $@" > "$(dirname "$0")/said"\n'
+    )
     (tmp_path / "bin" / "python").chmod(0o755)
     monkeypatch.setattr(models, "find_spec", lambda name: None)
     monkeypatch.setenv(models.TRAINING_ENVIRONMENT, str(tmp_path))
-    done = RUN.invoke(app, ["train", "cxr_demo", "--output", str(tmp_path)])
+    assert RUN.invoke(app, command).exit_code == 0
+    return said.read_text().strip()
 
-    assert done.exit_code == 0
-    assert (
-        tmp_path / "bin" / "said"
-    ).read_text() == f"-m inference.make_model cxr_demo --output {tmp_path}\n"
+
+def test_training_runs_in_the_environment_that_has_torch_on_one_thread(monkeypatch, tmp_path):
+    command = ["train", "cxr_demo", "--output", str(tmp_path)]
+
+    assert asked(monkeypatch, tmp_path, command) == f"1 -m inference.make_model cxr_demo --output {tmp_path}"
+
+
+def test_an_import_runs_in_the_environment_that_has_torch(monkeypatch, tmp_path):
+    command = ["import-model", "monai-bundle", str(tmp_path), "--sha256", "ab", "--output", str(tmp_path)]
+    told = f"monai-bundle {tmp_path} --sha256 ab --output {tmp_path}"
+
+    assert asked(monkeypatch, tmp_path, command) == f"1 -m inference.training.imports {told}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,14 @@ from schemas.events import AuditEvent
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RADSTREAM_HOME", str(tmp_path))
     return tmp_path
+
+
+def test_commands_that_start_in_the_same_moment_get_folders_of_their_own(home: Path) -> None:
+    now = datetime(2026, 11, 21, 10, 15, 2, tzinfo=UTC)
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(lambda _: runs.claimed("demo", now), range(8)))
+    assert sorted(names) == ["demo-20261121-101502", *(f"demo-20261121-101502-{n}" for n in range(2, 9))]
+    assert all((home / name).is_dir() for name in names)
 
 
 def test_a_new_run_has_keys_that_only_its_owner_reads_and_ports_that_differ() -> None:

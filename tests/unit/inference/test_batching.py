@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.backend import InferenceRejectedError, InferenceUnavailableError, check_batch
-from inference.batching import Batcher, Plan, Waiting, plan
+from inference.batching import ENOUGH, Batcher, Plan, Waiting, plan
 from inference.models.cxr_demo import SPEC
 
 POISON = 666
@@ -97,6 +97,16 @@ def test_the_plan_with_company_on_its_way_for(waiting, coming, expected):
 
     assert made.take == expected.take
     assert made.wake_in == pytest.approx(expected.wake_in)
+
+
+@pytest.mark.parametrize(
+    ("count", "under_way", "taken"),
+    [(ENOUGH, 0, ENOUGH), (ENOUGH - 1, 0, 0), (ENOUGH, 1, 0), (16, 1, 16), (40, 0, 16), (3, 1, 0)],
+)
+def test_less_is_enough_while_the_server_is_idle(count, under_way, taken):
+    made = plan(old(*[0.0] * count), 0.0, free=True, max_batch=16, max_wait_s=0.5, under_way=under_way)
+
+    assert len(made.take) == taken
 
 
 @given(

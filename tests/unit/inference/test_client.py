@@ -72,10 +72,18 @@ def test_a_status_carries_the_decision(status, kind):
         ({"healthy": [True]}, []),
         ({"healthy": [False, True]}, ["ill", "healed"]),
         ({"healthy": [False]}, ["ill", "still-ill", "ill", "still-ill"]),
+        ({"healthy": [False, False, True]}, ["ill", "still-ill", "healed"]),
         ({"healthy": [False], "loads": False}, ["ill", "still-ill", "ill", "still-ill"]),
         ({"healthy": [False], "alive": False}, []),
     ],
-    ids=["healthy", "healed at once", "not healed", "does not load", "the server itself is away"],
+    ids=[
+        "healthy",
+        "healed at once",
+        "not healed",
+        "healed later",
+        "does not load",
+        "the server itself is away",
+    ],
 )
 async def test_the_watch_reports(script, reported):
     server = Server(**script)

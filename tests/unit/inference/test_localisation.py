@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inference import localisation
-from inference.pixels import Geometry
+from inference.evaluation.calibrate import blank
+from inference.geometry import Geometry
 
 
 def cells(*lit, weak=()):
@@ -18,13 +21,21 @@ def cells(*lit, weak=()):
     return made
 
 
+def logits(probabilities):
+    return np.log(probabilities / (1 - probabilities))
+
+
+def label(**changes):
+    return replace(blank("probe"), **changes)
+
+
 @pytest.mark.parametrize(
     ("map_", "box"),
     [
         (cells((2, 3)), (96, 64, 128, 96)),
         (cells((2, 3), (2, 4), (3, 4)), (96, 64, 160, 128)),
         (cells((2, 3), (7, 7)), (96, 64, 128, 96)),
-        (cells((2, 3), (3, 4)), (96, 64, 128, 96)),
+        (cells((2, 3), (3, 4)), (96, 64, 160, 128)),
         (cells((2, 3), weak=[(2, 4)]), (96, 64, 128, 96)),
         (cells((0, 0), (7, 7)), (0, 0, 32, 32)),
     ],
@@ -32,13 +43,32 @@ def cells(*lit, weak=()):
         "one cell",
         "its neighbours",
         "not what is elsewhere",
-        "not over a corner",
+        "over a corner",
         "not what is weak",
         "at the edge",
     ],
 )
 def test_the_box_surrounds(map_, box):
-    assert localisation.strongest_box(map_, 256) == box
+    assert localisation.region_box(localisation.marked(logits(map_), label()), 256) == box
+
+
+@pytest.mark.parametrize(
+    ("border", "scattered", "count"), [(0.0, False, 1), (-1.0, False, 2), (0.0, True, 2), (9.0, True, 1)]
+)
+def test_the_label_says_which_cells_are_marked(border, scattered, count):
+    map_ = cells((2, 3), (7, 7), weak=[(2, 4)])
+    map_[2, 3] = 0.95
+
+    assert localisation.marked(logits(map_), label(border=border, scattered=scattered)).sum() == count
+
+
+def test_the_parts_of_a_region_are_outlined_the_largest_first():
+    region = np.zeros((8, 8), dtype=bool)
+    for at in ((0, 0), (3, 3), (3, 4), (6, 0), (6, 1), (6, 2), (0, 7)):
+        region[at] = True
+    lines = localisation.contours(region, 8)
+
+    assert [max(x for x, _ in line) - min(x for x, _ in line) for line in lines] == [3, 2, 1]
 
 
 @given(st.integers(0, 7), st.integers(0, 7))
@@ -56,9 +86,13 @@ def test_the_heat_is_where_the_cell_is(row, column):
     [
         ([(2, 3)], [(96, 64), (128, 64), (128, 96), (96, 96)]),
         ([(2, 3), (2, 4)], [(96, 64), (160, 64), (160, 96), (96, 96)]),
+        (
+            [(2, 3), (3, 4)],
+            [(96, 64), (128, 64), (128, 96), (160, 96), (160, 128), (128, 128), (128, 96), (96, 96)],
+        ),
         ([(2, 3), (3, 3), (3, 4)], [(96, 64), (128, 64), (128, 96), (160, 96), (160, 128), (96, 128)]),
     ],
-    ids=["one cell", "a row", "a corner"],
+    ids=["one cell", "a row", "over a corner", "a corner"],
 )
 def test_the_contour_follows_the_sides_of_the_region_clockwise(lit, line):
     region = np.zeros((8, 8), dtype=bool)
@@ -70,7 +104,7 @@ def test_the_contour_follows_the_sides_of_the_region_clockwise(lit, line):
 @given(st.integers(0, 2**32 - 1))
 def test_a_contour_lies_within_its_box_and_touches_all_four_sides(seed):
     heat = np.random.default_rng(seed).uniform(size=(8, 8)).astype(np.float32)
-    region = localisation.strongest_region(heat, 0.5)
+    region = localisation.marked(logits(heat), label())
     line = localisation.contour(region, 256)
     x0, y0, x1, y1 = localisation.region_box(region, 256)
 
@@ -79,11 +113,11 @@ def test_a_contour_lies_within_its_box_and_touches_all_four_sides(seed):
     assert (min(y for _, y in line), max(y for _, y in line)) == (y0, y1)
 
 
-def test_parts_that_touch_by_a_corner_only_are_two():
+def test_parts_that_touch_by_a_corner_are_one():
     region = np.zeros((8, 8), dtype=bool)
-    region[2, 3] = region[3, 4] = True
+    region[2, 3] = region[3, 4] = region[3, 6] = True
 
-    assert len(localisation.connected(region)) == 2
+    assert [int(part.sum()) for part in localisation.connected(region)] == [2, 1]
 
 
 @given(st.integers(200, 3000), st.integers(200, 3000), st.floats(0, 256), st.floats(0, 256))

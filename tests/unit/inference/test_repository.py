@@ -53,6 +53,13 @@ def test_the_configuration_batches_by_priority(spec, config):
     assert list(config.version_policy.specific.versions) == [spec.version]
 
 
+def test_a_single_copy_is_served_without_the_batcher_that_would_let_it_wait(spec, tmp_path):
+    render([spec], tmp_path, instances=1)
+
+    text = (tmp_path / spec.name / "config.pbtxt").read_text()
+    assert not text_format.Parse(text, pb.ModelConfig()).HasField("dynamic_batching")
+
+
 def test_the_server_can_say_which_weights_it_runs(spec, rendered, config):
     data = (rendered / str(spec.version) / "model.onnx").read_bytes()
 

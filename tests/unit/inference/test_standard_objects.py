@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sr._concepts_dict import concepts
 
-from inference.activation import read_activation, region
+from inference import placement
 from inference.catalogue import all_models
+from inference.geometry import patient_geometry
 from inference.settling import elements, uids
 from inference.standard_objects import (
     DEMONSTRATION,
@@ -27,7 +28,7 @@ from inference.standard_objects import (
     documents,
     reported_code,
 )
-from schemas.events import Findings
+from schemas.events import Findings, Measurement, Outline
 from schemas.identifiers import Pseudonyms, site_key
 from tests.support import dicoms, results
 from tests.support.context import MASTER
@@ -38,16 +39,16 @@ PSEUDONYMS = Pseudonyms(site_key(MASTER, "north"))
 def source(raw: bytes, number: int = 1, *labels: str) -> SourceImage:
     """An image behind the border, with regions of these findings."""
     header = pydicom.dcmread(io.BytesIO(results.clean(raw, PSEUDONYMS)), stop_before_pixels=True)
-    activation = read_activation(results.maps(labels, header.Rows, header.Columns))
-    return SourceImage(
-        instance=f"in-{number}", header=header, masks={label: region(activation, label) for label in labels}
-    )
+    mask = placement.filled([((2, 2), (8, 2), (8, 8), (2, 8))], header.Rows, header.Columns)
+    return SourceImage(instance=f"in-{number}", header=header, masks=dict.fromkeys(labels, mask))
 
 
 XRAY = source(results.chest_xray(), 1, "pneumothorax")
 RESULT = results.result(
     results.present("pneumothorax"),
-    results.present("consolidation", box=None, code_verified=False, code_meaning="Consolidation of lung"),
+    results.present(
+        "consolidation", box=None, outlines=(), code_verified=False, code_meaning="Consolidation of lung"
+    ),
 )
 
 
@@ -92,6 +93,67 @@ def test_a_finding_is_told_with_its_place_probability_operating_point_and_algori
         assert group.tracking_identifier == name
         texts = {str(item.get("TextValue", "")) for item in group[0].ContentSequence}
         assert {"scripted", f"weights=sha256:{RESULT.model_digest}"} <= texts
+
+
+LINE = (10.0, 20.0, 40.0, 20.0, 40.0, 60.0)
+"""An outline of three corners."""
+
+
+def outlined(image: SourceImage, *lines: tuple[float, ...]) -> Findings:
+    """A finding with outlines on an image, in the patient as well where that says where it lies."""
+    where = patient_geometry(image.header)
+
+    def outline(line: tuple[float, ...]) -> Outline:
+        corners = placement.contour_of(line)
+        mm = () if where is None else placement.rounded(placement.contour_in_patient(corners, where))
+        return Outline(pixels=line, patient=mm)
+
+    box = () if where is None else placement.rounded(placement.box_in_patient((2, 2, 8, 8), where))
+    marked = (
+        Measurement(name="marked_area", value=12.5, unit="mm2"),
+        Measurement(name="other", value=1, unit="1"),
+    )
+    return results.result(
+        results.present(
+            "pneumothorax", outlines=tuple(map(outline, lines)), box_patient=box, measurements=marked
+        )
+    )
+
+
+def test_a_projection_s_outline_is_told_in_its_pixels() -> None:
+    (planar,) = groups(made(outlined(XRAY, LINE))["sr"])
+    assert planar.roi.value.tolist() == [[10, 20], [40, 20], [40, 60], [10, 20]]
+
+
+@pytest.mark.parametrize(
+    "lines", [(LINE,), (LINE, (100.0, 100.0, 120.0, 100.0, 120.0, 130.0))], ids=["one", "two"]
+)
+def test_a_slice_s_outline_or_box_is_told_in_the_patient_and_comes_back(lines: tuple[Any, ...]) -> None:
+    image = source(results.ct_slices(1)[0], 1, "pneumothorax")
+    where = patient_geometry(image.header)
+    assert where is not None
+    (planar,) = groups(made(outlined(image, *lines), (image,))["sr"])
+    back = placement.contour_in_image(planar.roi.value[:-1], where)
+
+    expected = placement.contour_of(LINE) if len(lines) == 1 else ((2, 2), (8, 2), (8, 8), (2, 8))
+    np.testing.assert_allclose(back, expected, atol=0.005)
+    assert planar.roi.frame_of_reference_uid == image.header.FrameOfReferenceUID
+
+
+def test_what_was_measured_is_told_as_of_the_marked_region() -> None:
+    (planar,) = groups(made(outlined(XRAY, LINE))["sr"])
+    told = {m.name.meaning: (m.value, m.unit.value) for m in planar.get_measurements()}
+    assert told["Area of the marked region"] == (12.5, "mm2")
+    assert len(told) == 3
+
+
+def test_a_presentation_state_draws_every_outline() -> None:
+    more = (100.0, 100.0, 120.0, 100.0, 120.0, 130.0)
+    (annotation,) = made(outlined(XRAY, LINE, more))["pr"].GraphicAnnotationSequence
+    assert [list(each.GraphicData)[:4] for each in annotation.GraphicObjectSequence] == [
+        [11, 21, 41, 21],
+        [101, 101, 121, 101],
+    ]
 
 
 def test_a_segmentation_has_the_region_of_each_finding() -> None:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from runtime.errors import StopError
-from runtime.settings import KafkaSettings, SecretReference, Settings, load_settings
+from runtime.settings import DeidentificationOption, KafkaSettings, SecretReference, Settings, load_settings
+from stream_processors.deidentification.table import BASIC, MEANINGS
 from tests.support.installation import settings
 
 CLUSTER: dict[str, dict[str, object]] = {
@@ -38,6 +40,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         "issuer": "a\nb",
         "webhook_url": "http://127.0.0.1:1",
         "webhook_secret": "env:HOOK",
+        "deidentification": ["113101", "113105"],
     }
     changes = {
         "sites": [site, {"name": "south"}],
@@ -47,6 +50,20 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         "cluster": CLUSTER,
     }
     assert load_settings(written(tmp_path, **changes)) == settings(tmp_path, **changes)
+
+
+def test_the_options_of_de_identification_are_those_that_it_offers(tmp_path: Path) -> None:
+    assert set(get_args(DeidentificationOption)) == MEANINGS.keys() - {BASIC}
+    with pytest.raises(StopError, match="sites"):
+        load_settings(written_raw(tmp_path, "113102"))
+    assert load_settings(written_raw(tmp_path, "113101")).sites[0].deidentification == ["113101"]
+
+
+def written_raw(folder: Path, option: str) -> dict[str, str]:
+    environment = written(folder, sites=[{"name": "north", "deidentification": ["113101"]}])
+    file = folder / "settings.toml"
+    file.write_text(file.read_text("utf-8").replace("113101", option), "utf-8")
+    return environment
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:

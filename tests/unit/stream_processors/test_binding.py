@@ -36,6 +36,8 @@ class World:
     down: int = 0
     happened: list[Any] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
+    published: asyncio.Event = field(default_factory=asyncio.Event)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def decode(self, value: bytes | None) -> Event:
         if value is None or value == b"poison":
@@ -50,6 +52,7 @@ class World:
         if self.refused.intersection(ids):
             raise DeadLetterError("record-too-large")
         self.happened.append(("published", ids))
+        self.loop.call_soon_threadsafe(self.published.set)
 
     def dead_letter(self, record: Record, _site: str, error: BaseException, attempts: int) -> Addressed:
         reason = getattr(error, "reason", type(error).__name__)
@@ -121,6 +124,33 @@ async def test_outputs_are_confirmed_in_input_order_before_the_acknowledgement()
     world = World()
     await binder(world, echo).bind([record(0, 1), record(1, 2), record(2, 1)], world.acknowledge)
     assert world.happened == [("published", ["0", "1", "2"]), ("acknowledged", [])]
+
+
+async def test_what_is_resolved_goes_out_while_another_input_takes_long() -> None:
+    world = World()
+
+    async def run(event: InstanceReceived, context: object) -> AsyncIterator[Output]:
+        if event.envelope.event_id == "1":
+            await world.published.wait()
+        yield event
+
+    batch = [record(0, 1), record(1, 2), record(2, 2), record(3, 3)]
+    await binder(world, run).bind(batch, world.acknowledge)
+    assert world.happened == [("published", ["0", "3"]), ("published", ["1", "2"]), ("acknowledged", [])]
+
+
+async def test_what_went_out_early_is_not_acknowledged_when_the_process_stops() -> None:
+    world = World()
+
+    async def run(event: InstanceReceived, context: object) -> AsyncIterator[Output]:
+        if event.envelope.event_id == "1":
+            await world.published.wait()
+            raise StopError("broken")
+        yield event
+
+    with pytest.raises(StopError):
+        await binder(world, run).bind([record(0, 1), record(1, 2)], world.acknowledge)
+    assert world.happened == [("published", ["0"])]
 
 
 @pytest.mark.parametrize(

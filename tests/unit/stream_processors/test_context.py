@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -128,3 +129,40 @@ def test_pseudonyms_are_those_of_a_configured_site(tmp_path: Path) -> None:
     assert here.pseudonyms("north").instance("1.2") != here.pseudonyms("south").instance("1.2")
     with pytest.raises(StopError):
         here.pseudonyms("nowhere")
+
+
+async def test_what_takes_minutes_holds_up_neither_the_pools_nor_the_end_of_the_process(
+    tmp_path: Path,
+) -> None:
+    here = context(tmp_path)
+    told, go = threading.Event(), threading.Event()
+
+    def wait() -> threading.Thread:
+        told.set()
+        go.wait()
+        return threading.current_thread()
+
+    waiting = asyncio.ensure_future(here.apart(wait))
+    await here.io(told.wait)
+    assert [await here.io(int), await here.cpu(int)] == [0, 0]
+    go.set()
+    assert (await waiting).daemon
+    with pytest.raises(ValueError, match="no number"):
+        await here.apart(_refused)
+
+
+def _refused() -> None:
+    raise ValueError("no number")
+
+
+async def test_as_much_runs_apart_as_there_are_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    here, running, most = context(tmp_path), threading.Semaphore(0), []
+
+    def count() -> None:
+        running.release()
+        most.append(running._value)
+        running.acquire()
+
+    await asyncio.gather(*(here.apart(count) for _ in range(5)))
+    assert most == [1] * 5

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +16,7 @@ from inference.golden import golden_image
 from inference.models.cxr_demo import SPEC
 from inference.spec import ModelSpec
 from runtime.errors import DeadLetterError, OutageError, RetryError
+from runtime.metrics import Metrics
 from stream_processors.model_server import ModelServer, model_server, model_specs
 
 IMAGE = golden_image(SPEC.inputs[0].dims[-1]).astype(SPEC.inputs[0].dtype)
@@ -77,3 +80,17 @@ async def test_a_model_nobody_knows_is_no_reason_to_try_again() -> None:
 
 def test_every_file_of_models_is_served() -> None:
     assert model_specs()["cxr_demo"] is SPEC
+
+
+async def test_batches_are_told_to_the_metrics() -> None:
+    metrics = Metrics("infer")
+    async with model_server("", metrics) as server:
+        await asyncio.gather(*(server.infer(SPEC.name, IMAGE, 2) for _ in range(3)))
+
+    told = metrics.exposition().decode()
+    label = f'{{component="infer",model="{SPEC.name}",site=""}}'
+    assert f"radstream_image_queue_seconds_count{label} 3.0" in told
+    assert f"radstream_infer_batch_images_sum{label} 3.0" in told
+    batches = re.search(rf"radstream_image_infer_seconds_count{re.escape(label)} (\d)", told)
+    assert batches
+    assert 1 <= int(batches[1]) <= 3

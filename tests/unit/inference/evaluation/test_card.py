@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference import weights
+from inference import demonstration
 from inference.catalogue import all_models
 from inference.evaluation import card
 from tests.support.repository import ROOT
@@ -28,4 +28,4 @@ def test_its_pictures_are_there_and_small(name, kind):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_pooled_map_is_the_logit(name):
-    assert weights.read(all_models()[name].SPEC.file)["measured"]["pooled_map_error"] <= 1e-4
+    assert demonstration.read(all_models()[name].SPEC.file)["measured"]["pooled_map_error"] <= 1e-4

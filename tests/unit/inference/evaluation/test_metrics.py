@@ -51,3 +51,11 @@ def test_the_threshold_keeps_the_wanted_specificity():
     threshold = metrics.threshold_for_specificity(p, TRUTH, 0.95)
 
     assert 0.94 < (p[~TRUTH] < threshold).mean() < 0.97
+
+
+def test_perfect_calibration_shows_an_error_by_chance_that_shrinks_with_the_images():
+    p = metrics.sigmoid(LOGITS)
+    few, many = metrics.chance_error(p[:300]), metrics.chance_error(p)
+
+    assert 0 < many < few < 0.1
+    assert metrics.calibration_error(p, TRUTH) < 3 * many

@@ -22,6 +22,16 @@ def test_a_bleed_is_denser_than_the_brain_it_replaces_and_in_neighbouring_slices
     assert sum(seen[first:last]) >= last - first - 1
 
 
+@pytest.mark.parametrize("kind", head.SUBTYPES)
+def test_blood_is_marked_within_the_skull_only(kind):
+    for seed in (4, 5):
+        patient = head.draw(seed, findings=frozenset({kind}))
+        for z in np.linspace(head.BOTTOM_MM, head.TOP_MM, 12):
+            rho = head._plane(patient, float(z), 96).rho
+            mask = head.cut(patient, float(z), 96).masks.get(kind)
+            assert mask is None or rho[mask].max() < 1
+
+
 def test_there_is_air_bone_and_brain():
     values = head.cut(head.draw(1), 10).values
 

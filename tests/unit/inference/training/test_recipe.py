@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from inference import weights
+from inference import demonstration
 from inference.catalogue import all_models
 from inference.training import seeds
 from inference.training.recipe import coarse, digest, truth_of
@@ -51,7 +51,7 @@ def test_the_uses_of_seeds_are_disjoint(name):
 
 
 def test_the_written_weights_used_these_seeds_and_these_pictures(name):
-    recipe, told = RECIPES[name], weights.read(all_models()[name].SPEC.file)
+    recipe, told = RECIPES[name], demonstration.read(all_models()[name].SPEC.file)
 
     assert told["seeds"]["training"] == [seeds.TRAINING.start, seeds.TRAINING.start + recipe.training_images]
     assert told["seeds"]["calibration"][0] == seeds.CALIBRATION.start

@@ -35,6 +35,11 @@ def test_the_first_version_of_an_instance_stays_current():
     assert [each.digest for each in view.images] == ["first"]
 
 
+def test_an_image_knows_how_many_boxes_were_blanked():
+    (view,) = series_views([image("a", boxes_blanked=3), image("b")], [])
+    assert [each.boxes_blanked for each in view.images] == [3, 0]
+
+
 def test_an_image_knows_whether_it_has_an_overlay():
     overlay = ResultImageRow(site="north", study="st-1", revision=1, instance="a", overlay_key="k")
     (view,) = series_views([image("a"), image("b")], [overlay])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from io import BytesIO
 
 import numpy as np
@@ -24,10 +23,7 @@ from stream_processors.deidentification import (
     deidentify,
     plan,
 )
-from stream_processors.deidentification import pixel_worker as worker
 from stream_processors.deidentification.pictures import Picture
-from stream_processors.deidentification.pixel_cleaning import Task, clean
-from stream_processors.deidentification.pixel_process import Answer
 from stream_processors.deidentification.pixels_at_risk import withhold
 from stream_processors.deidentification.regions import Box
 from tests.support.burned_in import (
@@ -41,6 +37,8 @@ from tests.support.burned_in import (
     RLE,
     ROWS,
     TEXT,
+    Eye,
+    Here,
     Kind,
     file_of,
     glyphs,
@@ -65,6 +63,7 @@ KINDS = [
     Kind(photometric="RGB"),
     Kind(photometric="RGB", planar=1, frames=2),
     Kind(photometric="YBR_FULL"),
+    Kind(photometric="YBR_FULL", frames=2),
     Kind(photometric="PALETTE COLOR"),
     Kind(syntax=RLE, frames=3),
     Kind(syntax=RLE, photometric="RGB"),
@@ -74,32 +73,6 @@ KINDS = [
     Kind(syntax=JPEG_2000, bits=16, stored=16),
     Kind(syntax=JPEG_2000, photometric="RGB", frames=2),
 ]
-
-
-class Eye:
-    """Sees the text as long as it is there."""
-
-    def __init__(self, *boxes: Box) -> None:
-        self.boxes = boxes or (TEXT,)
-
-    def find(self, picture: Picture, *, close: bool) -> list[Box]:
-        assert picture.shape == (ROWS, COLUMNS, 3)
-        return [
-            box
-            for box in self.boxes
-            if np.ptp(picture[box.top : box.bottom, box.left : box.right].astype(int))
-        ]
-
-
-class Here:
-    """Does a worker's work in this process."""
-
-    def __init__(self, eye: Eye) -> None:
-        self.eye = eye
-
-    def do(self, task: Task) -> Answer:
-        done = clean(task, self.eye)
-        return Answer(json.loads(json.dumps(worker._described(done))), done.value)
 
 
 @pytest.fixture(autouse=True)
@@ -153,6 +126,40 @@ def test_a_box_is_filled_with_what_is_darkest_as_displayed(kind: Kind, darkest: 
 def test_the_output_is_our_own_and_not_cleaned_again() -> None:
     first = cleaned(file_of(Kind())).data
     assert cleaned(first).data == first
+
+
+@pytest.mark.parametrize("kind", [Kind(), Kind(syntax=RLE, frames=2)], ids=str)
+def test_other_pixels_under_a_sealed_header_are_cleaned_like_any_others(kind: Kind) -> None:
+    first = cleaned(file_of(kind))
+    sealed = pydicom.dcmread(BytesIO(first.data))
+    header = first.data[: first.data.index(sealed.PixelData)]
+    forged = (
+        header
+        + image(kind).PixelData
+        + (b"" if kind.syntax == EXPLICIT else bytes.fromhex("feffdde000000000"))
+    )
+    again = cleaned(forged)
+    assert not again.report.own_output
+    pixels = pixel_array(pydicom.dcmread(BytesIO(again.data)), raw=True).reshape(-1, ROWS, COLUMNS)
+    assert [len(np.unique(frame[~outside_text()])) for frame in pixels] == [1] * kind.frames
+
+
+def test_of_a_header_that_says_that_its_pixels_were_cleaned_the_pixels_are_asked_for() -> None:
+    data = cleaned(file_of(Kind())).data
+    with pytest.raises(MoreNeededError) as needed:
+        plan(data[:-100], len(data), NAMES)
+    assert needed.value.size == len(data)
+
+
+def test_the_report_counts_boxes_frames_and_icons() -> None:
+    source = regions(image(Kind(frames=3)), Box(0, 0, COLUMNS, 60))
+    source.IconImageSequence = [pydicom.Dataset()]
+    done = cleaned(to_bytes(source))
+    assert done.report.pixels == {"device": 0, "outside": 1, "text": 1, "frames": 3, "icons": 1}
+    assert (
+        deidentify(to_bytes(dx_chest("a", Options())), NAMES, policy=clean_pixels.clean_pixels).report.pixels
+        is None
+    )
 
 
 def test_what_lies_outside_an_ultrasounds_regions_goes() -> None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from pydicom.dataset import Dataset
 
+from stream_processors.deidentification.frames import EXPLICIT, Form
+from stream_processors.deidentification.pictures import close_pictures
 from stream_processors.deidentification.regions import Box
-from stream_processors.deidentification.text_detection import TextDetector
+from stream_processors.deidentification.text_detection import LARGE, TextDetector
+
+FORM = Form(EXPLICIT, 160, 256, 1, 1, "MONOCHROME2", 0, 8, 8, 7, signed=False, vr="OB")
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +53,31 @@ def test_text_in_a_large_picture_is_found_in_its_place(detector: TextDetector) -
     boxes = detector.find(shown, close=False)
     assert boxes
     assert all(Box(1190, 30, 1500, 90).within(300, 1500)[0] <= box.left and box.bottom < 100 for box in boxes)
+
+
+def test_letters_as_large_as_anatomy_are_read_and_shapes_are_not(detector: TextDetector) -> None:
+    shown = picture("DOE 47", (2, 20), size=60)
+    large = np.asarray(Image.fromarray(shown).resize((768, 480)))
+    assert any(box.bottom - box.top > LARGE for box in detector.find(large, close=False))
+    body = Image.new("RGB", (512, 512))
+    ImageDraw.Draw(body).ellipse((40, 120, 240, 400), fill=(150, 150, 150))
+    ImageDraw.Draw(body).ellipse((270, 120, 470, 400), fill=(150, 150, 150))
+    assert not detector._is_text(np.asarray(body), Box(30, 110, 480, 410), LARGE)
+
+
+@pytest.mark.parametrize(
+    ("slope", "noise", "contrast"), [(0.0, 24, 40), (0.3, 0, 12)], ids=["in noise", "on a slope"]
+)
+def test_faint_text_is_found_in_relief_and_by_evenness(
+    detector: TextDetector, slope: float, noise: float, contrast: int
+) -> None:
+    rng = np.random.default_rng(3)
+    plain = 60 + slope * np.add.outer(np.arange(160), np.arange(256)) + rng.normal(0, noise, (160, 256))
+    ink = picture("DOE^JANE 4711", (60, 90))[:, :, 0] > 200
+    ink[:80] = False
+    plain[ink] = plain[ink].mean() + contrast
+    stored = np.clip(np.rint(plain), 0, 255).astype(np.uint8)[:, :, None]
+    for shown in close_pictures(stored, FORM, Dataset()):
+        for box in detector.find(shown, close=True):
+            ink[box.top : box.bottom, box.left : box.right] = False
+    assert not ink.any()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream_processors.risk.budget import demotion_proposed, expected_ppv, load, lower_bound
+from schemas.alert_budget import load
+from stream_processors.risk.budget import demotion_proposed, expected_ppv, lower_bound
 
 HOUR = 3_600_000_000
 

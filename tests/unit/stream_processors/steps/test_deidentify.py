@@ -12,10 +12,11 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
 from runtime.errors import RetryError
-from schemas.events import InstanceDeidentified
+from schemas.events import InstanceDeidentified, InstanceReceived
 from schemas.identifiers import Pseudonyms, site_key
 from schemas.rows import QuarantinedObjectRow
 from stream_processors.deidentification import deidentify
+from stream_processors.step import StepSettings
 from stream_processors.steps.deidentify import STEP
 from tests.support.context import MASTER, START, World, events, timeless
 from tests.support.events import SITE, STUDY, received, received_instance
@@ -23,7 +24,10 @@ from tests.support.xray import PLANTED_NAME, xray
 
 
 def cleaned(world: World, *names: str) -> InstanceDeidentified:
-    chunk = received("e1", *(received_instance(name) for name in names))
+    return cleaned_by(world, received("e1", *(received_instance(name) for name in names)))
+
+
+def cleaned_by(world: World, chunk: InstanceReceived) -> InstanceDeidentified:
     (event,) = events(world.run("deidentify", STEP, chunk))
     assert isinstance(event, InstanceDeidentified)
     return event
@@ -126,7 +130,7 @@ def large(compressed: bool) -> bytes:
 def test_a_large_file_passes_in_pieces_and_is_what_it_is_in_memory(
     world: World, monkeypatch: pytest.MonkeyPatch, compressed: bool, small: int
 ) -> None:
-    monkeypatch.setattr("stream_processors.steps.deidentify.SMALL", small)
+    monkeypatch.setattr("stream_processors.raw_files.SMALL", small)
     raw = large(compressed)
     world.raw.files = {("raw", f"{SITE}/large"): raw}
     chunk = received("e1", replace(received_instance("large"), size=len(raw)))
@@ -136,6 +140,27 @@ def test_a_large_file_passes_in_pieces_and_is_what_it_is_in_memory(
     data = world.objects.get("clean", instance.object_key)
     assert data == deidentify(raw, Pseudonyms(site_key(MASTER, SITE))).data
     assert (hashlib.sha256(data).hexdigest(), len(data)) == (instance.digest, instance.size)
+
+
+def test_a_file_that_takes_minutes_is_handed_on_where_a_site_has_pixels_cleaned(stored: World) -> None:
+    stored.settings = StepSettings(deidentification={SITE: frozenset({"113101"})})
+    chunk = received("e1", *(received_instance(name) for name in ("a", "burned", "broken")))
+    clean, uncleaned = events(stored.run("deidentify", STEP, chunk))
+    assert isinstance(clean, InstanceDeidentified)
+    assert isinstance(uncleaned, InstanceReceived)
+    assert [each.instance for each in clean.instances] == ["in-a"]
+    assert [each.instance for each in clean.quarantined] == ["in-broken"]
+    assert uncleaned.instances == (chunk.instances[1],)
+    assert (uncleaned.received_at, uncleaned.ordered_priority) == (chunk.received_at, chunk.ordered_priority)
+    (alone,) = events(stored.run("deidentify", STEP, replace(chunk, instances=chunk.instances[1:2])))
+    assert isinstance(alone, InstanceReceived)
+
+
+def test_a_site_may_choose_other_options(stored: World) -> None:
+    stored.settings = StepSettings(deidentification={SITE: frozenset()})
+    (instance,) = cleaned(stored, "a").instances
+    output = pydicom.dcmread(io.BytesIO(stored.objects.get("clean", instance.object_key)))
+    assert [each.CodeValue for each in output.DeidentificationMethodCodeSequence] == ["113100"]
 
 
 def test_a_file_whose_fragments_do_not_end_leaves_nothing_behind(world: World) -> None:

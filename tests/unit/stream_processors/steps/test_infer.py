@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.pixels import Geometry
+from inference import placement
+from inference.geometry import Geometry, PatientGeometry
+from inference.localisation import Finding
+from inference.pixels import PixelFrame
 from runtime.errors import DeadLetterError, RetryError
 from schemas.events import Findings, InferenceCompleted
 from stream_processors.step import StepSettings
 from stream_processors.steps import publish_findings
-from stream_processors.steps.infer import STEP, activation_file
+from stream_processors.steps.infer import STEP, activation_file, label_output
 from tests.support import scripted_model
 from tests.support.context import FolderContext, World, events, timeless
 from tests.support.events import SITE, STUDY, requested
@@ -195,3 +198,48 @@ def test_a_later_success_replaces_what_was_given_up(stored: World) -> None:
     (findings,) = events(stored.run("publish_findings", publish_findings.STEP, completed(stored, "a", "b")))
     assert isinstance(findings, Findings)
     assert findings.status == "analysed"
+
+
+def test_an_image_tells_how_long_its_stages_took_and_one_of_a_request_is_watched(stored: World) -> None:
+    completed(stored, "a", "b", "a")
+
+    assert [(each.model, each.digest) for each in stored.measures] == [
+        (scripted_model.SPEC.name, scripted_model.SPEC.digest)
+    ] * 3
+    for each in stored.measures:
+        assert min(each.decode_s, each.tensor_s, each.after_s) >= 0
+    (watched,) = [each.statistics for each in stored.measures if each.statistics is not None]
+    assert set(watched) == {"level", "spread", "noise"}
+    assert watched["level"] == 2
+
+
+SLICE = PatientGeometry(
+    np.array([[0.4, 0, 0, -100], [0, 0.3, -0.4, -80], [0, 0.4, 0.3, 20], [0, 0, 0, 1]], float), "1.2.3"
+)
+"""A tilted slice."""
+LINES = (((10.2, 20.0), (30.0, 20.0), (30.0, 44.5), (10.2, 44.5)), ((50.0, 50.0), (60.0, 50.0), (60.0, 58.0)))
+
+
+def output(patient: PatientGeometry | None, spacing: tuple[float, float] | None = None) -> Any:
+    geometry = Geometry(rows=64, columns=64, side=8, scale=0.125, left=0, top=0)
+    frame = PixelFrame(np.zeros((1, 8, 8), np.int16), geometry, patient, spacing)
+    heat = np.zeros((8, 8), np.float32)
+    return label_output(Finding("effusion", 2.0, 0.9, True, (10.2, 20.0, 60.0, 58.0), heat, LINES), frame)
+
+
+def test_a_place_is_told_in_pixels_and_in_the_patient_and_both_agree_to_a_hundredth_of_a_millimetre() -> None:
+    told = output(SLICE)
+    for outline, line in zip(told.outlines, LINES, strict=True):
+        again = placement.contour_in_patient(placement.contour_of(outline.pixels), SLICE)
+        assert np.abs(again - placement.corners_of(outline.patient)).max() < 0.01
+        np.testing.assert_allclose(placement.contour_of(outline.pixels), line, atol=0.001)
+    edges = placement.contour_in_image(placement.corners_of(told.box_patient), SLICE)
+    np.testing.assert_allclose(edges, [(10, 20), (60, 20), (60, 58), (10, 58)], atol=0.01)
+    assert [each.name for each in told.measurements] == ["marked_area", "marked_extent"]
+
+
+def test_an_image_without_a_place_in_the_patient_tells_pixels_only() -> None:
+    told = output(None)
+    assert (told.box_patient, told.measurements) == ((), ())
+    assert [outline.patient for outline in told.outlines] == [(), ()]
+    assert output(None, (0.2, 0.2)).measurements[0].name == "marked_area_on_detector"
