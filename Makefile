@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 PREPARE := sh deploy/local/prepare.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check bench test-training test-containers lock clean browser tools
+.PHONY: help setup demo up down test check bench fuzz test-training test-containers lock clean browser tools
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -49,6 +49,10 @@ check: $(VENV)/.tests ## ruff, mypy and the import contracts
 bench: $(VENV)/.bench $(TRITON)/.ready ## the product against its peers and limits, in one run
 	$(BIN)/python -m benchmarks $(ARGS)
 
+fuzz: $(VENV)/.tests ## damaged files against de-identification, guided by coverage; ARGS="--seconds 3600"
+	$(INSTALL) --python $(BIN)/python --requirement requirements/fuzz.txt
+	$(BIN)/python -m tests.fuzz.deidentification $(ARGS)
+
 test-training: $(TRAINING)/.ready ## the tests that need torch (3 GB), in an environment of their own
 	$(TRAINING)/bin/python -m pytest tests/training --confcutdir=tests/training $(ARGS)
 
@@ -60,6 +64,7 @@ lock: $(VENV)/.installer ## compile requirements/*.txt again; UPGRADE=--upgrade 
 	$(COMPILE) pyproject.toml --output-file requirements/product.txt
 	$(COMPILE) pyproject.toml requirements/tests.in --constraint requirements/product.txt --output-file requirements/tests.txt
 	$(COMPILE) pyproject.toml requirements/tests.in requirements/bench.in --constraint requirements/tests.txt --output-file requirements/bench.txt
+	$(COMPILE) pyproject.toml requirements/tests.in requirements/fuzz.in --constraint requirements/tests.txt --output-file requirements/fuzz.txt
 	$(COMPILE) --no-deps requirements/triton.in --output-file requirements/triton.txt
 	$(COMPILE) requirements/training.in --output-file requirements/training.txt
 

@@ -8,7 +8,7 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import alert_latency, deidentification, pixels, stow, triton
+from benchmarks import alert_latency, burned_in_text, deidentification, pixels, stow, triton
 from benchmarks.alert_latency import Latency, Pager
 from benchmarks.stow import Rate
 from benchmarks.system import running
@@ -65,9 +65,12 @@ def main() -> int:
         rates = stow.measure(system)
         backend = system.backend
     cleaning = deidentification.section(deidentification.measure())
+    text_found = burned_in_text.section(
+        burned_in_text.measure(burned_in_text.PICTURES), burned_in_text.clean(burned_in_text.PICTURES // 3)
+    )
     reading = pixels.section(pixels.measure(), asyncio.run(pixels.harmless()))
     serving = triton.section(triton.measure())
-    text = page(rates, latency, backend, cleaning, reading, serving)
+    text = page(rates, latency, backend, cleaning, text_found, reading, serving)
     PAGE.write_text(text, "utf-8")
     sys.stdout.write(text)
     return 0

@@ -28,6 +28,8 @@ from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.text_detection import TextDetector
 
 ROWS, COLUMNS = 320, 512
+PICTURES = 72
+"""With text; a third as many without."""
 LINES = 5
 """Lines of text in a picture."""
 SIZES = (8, 10, 12, 16, 24, 40)
@@ -332,7 +334,7 @@ What else is blanked, as a share of all pixels, and processor time of one core:
 
 def main(arguments: list[str]) -> int:
     """Measure and print."""
-    count = int(arguments[0]) if arguments else 72
+    count = int(arguments[0]) if arguments else PICTURES
     sys.stdout.write(section(measure(count), clean(max(count // 3, len(BACKGROUNDS)))))
     return 0
 

@@ -164,8 +164,10 @@ def as_stored(values: Values, form: Form) -> Values:
     if not form.signed:
         if values.dtype.kind == "i":
             values = values.view(f"u{values.dtype.itemsize}")
-        masked = values & ((1 << form.stored) - 1) if form.stored < 8 * values.dtype.itemsize else values
-        return masked.astype(form.dtype, copy=False)
+        top = (1 << form.stored) - 1
+        if form.stored < 8 * values.dtype.itemsize and values.size and int(values.max()) > top:
+            values = values & top  # a copy, and seldom needed
+        return values.astype(form.dtype, copy=False)
     if values.dtype.kind == "u":
         above = np.uint16(8 * values.dtype.itemsize - form.stored)
         values = (values << above).view(f"i{values.dtype.itemsize}") >> above.astype(np.int16)

@@ -58,16 +58,16 @@ def deidentify_file(
 
 def _put(made: Plan, source: int, head: bytes, target: str) -> None:
     """Write beside the target, then take its place: a file that is there is whole."""
-    part = target + ".part"
+    part = Path(target + ".part")
     out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         try:
             _write(made, source, out, head)
         finally:
             os.close(out)
-        os.replace(part, target)
+        part.replace(target)
     except BaseException:
-        os.unlink(part)
+        part.unlink(missing_ok=True)
         raise
 
 

@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from typing import Final
 
+from stream_processors.deidentification.blanking import Detector
 from stream_processors.deidentification.pixel_cleaning import Task, clean
 from stream_processors.deidentification.pixel_messages import read_message, write_message
 from stream_processors.deidentification.refusal import RefusedError
@@ -26,9 +28,7 @@ WATCHED: Final = 1.0
 """seconds between looks at whether the parent is still there."""
 
 
-def answer(
-    described: dict[str, object], data: bytes, detector: TextDetector
-) -> tuple[dict[str, object], bytes]:
+def answer(described: dict[str, object], data: bytes, detector: Detector) -> tuple[dict[str, object], bytes]:
     """Do one task; a fault of the libraries is a refusal like any other here, at the process's border."""
     device = described.pop("device")
     assert isinstance(device, list)
@@ -48,7 +48,7 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
-def main(parent: int) -> int:
+def main(parent: int, make: Callable[[], Detector] = TextDetector) -> int:
     """Answer until the parent is gone."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
@@ -57,7 +57,7 @@ def main(parent: int) -> int:
     warnings.simplefilter("ignore")
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a library that prints must not speak into the answers
-    detector = TextDetector()
+    detector = make()
     while (message := read_message(stdin)) is not None:
         write_message(stdout, *answer(*message, detector))
     return 0

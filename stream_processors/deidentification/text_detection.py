@@ -26,7 +26,7 @@ OVERLAP: Final = 160
 """pixels that tiles share, so that a word on a border is whole in one of them."""
 MARGIN: Final = 3
 """pixels around a finding: glyphs' soft edges."""
-BESIDE: Final = 0.5
+BESIDE: Final = 1.0
 """heights of a line by which a close look's finding grows at both ends: first and last letters are what it loses."""
 LARGE, LARGE_SHARE = 64, 6
 """A finding with both sides larger than so many pixels, and than the part of the picture's height, is as large as anatomy:

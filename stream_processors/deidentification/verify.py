@@ -216,10 +216,9 @@ def _holds(state: str, each: Element, expected: Expected, shifted: set[str]) -> 
         return all(_uid_holds(each.tag, text, state, expected) for text in texts if text)
     if state == "kept":
         return all(not text or kept(each.tag, each.vr, text) == text for text in texts)
-    if state == "model":
-        return all(is_harmless(text, model=True) for text in texts)
-    if state == "word":
-        return all(is_harmless(text, code=each.vr == "CS") for text in texts)
+    if state in ("word", "model"):
+        model = state == "model"
+        return all(is_harmless(text, code=each.vr == "CS" and not model, model=model) for text in texts)
     if state == "clean":
         return cleaned(whole) == whole
     return _dummy_holds(each, texts)

@@ -220,8 +220,7 @@ class Walker:
         while at < stop:
             tag, item_length = self._item(inside, at)
             if tag == SEQUENCE_END and length == UNDEFINED:
-                if entry.tag == METHODS and not depth:
-                    self.methods = (start, begin, at, at + 8)
+                self._note_methods(entry.tag, depth, (start, begin, at, at + 8))
                 return at + 8
             if tag != ITEM:
                 raise RefusedError("malformed")
@@ -230,9 +229,12 @@ class Walker:
         if at != stop or length == UNDEFINED:
             raise self.cut_short()
         self._follow(mark, self.delta - delta + length, length, encoding)
-        if entry.tag == METHODS and not depth:
-            self.methods = (start, begin, at, at)
+        self._note_methods(entry.tag, depth, (start, begin, at, at))
         return at
+
+    def _note_methods(self, tag: int, depth: int, place: tuple[int, int, int, int]) -> None:
+        if tag == METHODS and not depth:
+            self.methods = place
 
     def _one_item(self, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int) -> int:
         begin, mark, delta = at + 8, len(self.edits), self.delta

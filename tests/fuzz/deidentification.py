@@ -112,6 +112,7 @@ def fuzz(seconds: float, seed: int, folders: list[Path], corpus: Path, tally: Ta
         f"-max_len={LONGEST}",
         "-timeout=120",
         "-rss_limit_mb=4096",
+        "-artifact_prefix=.fuzz/",
         "-print_final_stats=1",
     ]
     atheris.Setup([sys.argv[0], str(corpus), *flags], one, custom_mutator=mutated)

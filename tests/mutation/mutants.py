@@ -142,7 +142,7 @@ def _become(module: ModuleType, source: str) -> None:
     changed.__dict__.update(__file__=module.__file__, __package__=module.__package__)
     sys.modules[module.__name__], before = changed, module
     try:
-        exec(compile(source, str(module.__file__), "exec"), changed.__dict__)  # noqa: S102 - what a mutant is
+        exec(compile(source, str(module.__file__), "exec"), changed.__dict__)
     finally:
         sys.modules[module.__name__] = before
     mutated = dict(_functions(changed, module.__name__))
@@ -150,7 +150,7 @@ def _become(module: ModuleType, source: str) -> None:
         if name in mutated:
             function.__code__ = mutated[name].__code__
             function.__defaults__ = mutated[name].__defaults__
-    everywhere = [each for each in list(sys.modules.values()) if isinstance(each, ModuleType)]
+    everywhere: list[object] = list(sys.modules.values())  # not all that stands there is a module
     for name, value in list(vars(module).items()):
         new = vars(changed).get(name, value)
         if callable(value) or isinstance(value, type | ModuleType) or name.startswith("__") or new is value:
@@ -158,7 +158,7 @@ def _become(module: ModuleType, source: str) -> None:
         if name == "_harmless" or new == value:
             continue
         for each in everywhere:
-            if vars(each).get(name) is value:
+            if getattr(each, "__dict__", {}).get(name) is value:
                 setattr(each, name, new)
 
 
@@ -255,7 +255,16 @@ def main() -> int:
     parser.add_argument("--again", type=Path, help="what a run wrote: only what survived it is tried")
     given = parser.parse_args()
     again = given.again.read_text("utf-8") if given.again else ""
-    options = ["-q", "-p", "no:cacheprovider", "--no-header", "--import-mode=importlib", "-s", "-k", NOT_THESE]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--no-header",
+        "--import-mode=importlib",
+        "-s",
+        "-k",
+        NOT_THESE,
+    ]
     return int(pytest.main([*options, *given.tests], plugins=[Mutating(given.modules, given.sample, again)]))
 
 

@@ -24,5 +24,4 @@ class Hanging:
 if __name__ == "__main__":
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    pixel_worker.TextDetector = Hanging  # type: ignore[assignment,misc]  # it looks like one
-    sys.exit(pixel_worker.main(int(sys.argv[1])))
+    sys.exit(pixel_worker.main(int(sys.argv[1]), Hanging))

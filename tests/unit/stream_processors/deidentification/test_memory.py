@@ -61,7 +61,9 @@ def digests(order: Callable[[list[int]], list[int]], before_each: Callable[[], N
     return found
 
 
-@pytest.mark.parametrize("order", [list, lambda each: each[::-1], lambda each: [*each[1::2], *each[::2], *each]])
+@pytest.mark.parametrize(
+    "order", [list, lambda each: each[::-1], lambda each: [*each[1::2], *each[::2], *each]]
+)
 def test_warm_and_cold_memory_give_the_same_bytes(order: Callable[[list[int]], list[int]]) -> None:
     cold = digests(list, forget)
     forget()

@@ -113,7 +113,11 @@ def outcome(request: pytest.FixtureRequest) -> Outcome:
 
 FRAME = [row for row in ROWS if row.tag.startswith(COMMAND_AND_META_GROUPS)]
 """Rows of commands and of file meta: in a data set they can only stand in an item."""
-REPEATING = {"50xxxxxx": (0x50000022, 0x501E3000), "60xx3000": (0x60003000, 0x601E3000), "60xx4000": (0x60004000,)}
+REPEATING = {
+    "50xxxxxx": (0x50000022, 0x501E3000),
+    "60xx3000": (0x60003000, 0x601E3000),
+    "60xx4000": (0x60004000,),
+}
 """Rows of repeating groups, and attributes that they speak of."""
 OFFERED = frozenset(OPTION_MEANINGS) - {"113100"}
 
@@ -131,7 +135,9 @@ def test_every_row_and_every_option_column_is_exercised() -> None:
     assert len(entries) > 500
 
 
-@pytest.mark.parametrize("profile", [*CLEANING, *EACH_OPTION, EVERY_OPTION], ids=lambda each: "+".join(each.codes))
+@pytest.mark.parametrize(
+    "profile", [*CLEANING, *EACH_OPTION, EVERY_OPTION], ids=lambda each: "+".join(each.codes)
+)
 def test_rows_of_commands_meta_and_repeating_groups_go_under_every_option(profile: Profile) -> None:
     item = Dataset()
     for row in FRAME:

@@ -69,7 +69,9 @@ def test_a_clean_text_that_has_to_be_something_is_never_empty() -> None:
     for tag in (0x0018A003, 0x00321060, 0x00400555, 0x00181030):
         expected = b"REMOVED" if DEFAULT.basic(tag) == "D" else b""
         assert decides().value(tag, "ST", "clean-text", b"ZQNAME", EXPLICIT_LITTLE) == expected
-    required = next(tag for tag, action in DEFAULT.actions.items() if action == "T" and DEFAULT.basic(tag) == "D")
+    required = next(
+        tag for tag, action in DEFAULT.actions.items() if action == "T" and DEFAULT.basic(tag) == "D"
+    )
     assert decides().value(required, "ST", "clean-text", b"ZQNAME", EXPLICIT_LITTLE) == b"REMOVED"
 
 
@@ -78,9 +80,14 @@ def test_uids_and_dates_are_those_of_the_site_and_the_patient() -> None:
     new = NAMES.uid("1.2.3").encode()
     assert change.value(0x00080018, "UI", "new-uid", b"1.2.3\0", EXPLICIT_LITTLE) == new
     assert change.value(0x00080018, "UI", "dummy", b"1.2.3", EXPLICIT_LITTLE) == new
-    assert change.value(0x00080016, "UI", "map-uid", b"1.2.3\\" + CT_CLASS, EXPLICIT_LITTLE) == new + b"\\" + CT_CLASS
+    assert (
+        change.value(0x00080016, "UI", "map-uid", b"1.2.3\\" + CT_CLASS, EXPLICIT_LITTLE)
+        == new + b"\\" + CT_CLASS
+    )
     shifted = change.value(0x00080020, "DA", "shift-date", b"20230405", EXPLICIT_LITTLE)
-    assert shifted is not None and shifted != b"20230405" and len(shifted) == 8
+    assert shifted is not None
+    assert shifted != b"20230405"
+    assert len(shifted) == 8
     assert change.days == NAMES.date_shift_days(PATIENT) != 0
 
 
@@ -93,7 +100,9 @@ def test_uids_and_dates_are_those_of_the_site_and_the_patient() -> None:
         (b"0", NAMES.patient_id("", PATIENT)),
     ],
 )
-def test_a_patient_id_becomes_a_pseudonym_and_a_placeholder_that_of_the_study(value: bytes, pseudonym: str) -> None:
+def test_a_patient_id_becomes_a_pseudonym_and_a_placeholder_that_of_the_study(
+    value: bytes, pseudonym: str
+) -> None:
     assert decides().value(0x00100020, "LO", "dummy", value, EXPLICIT_LITTLE) == pseudonym.encode()
 
 
@@ -103,7 +112,10 @@ def test_a_patient_id_is_read_in_its_character_set_and_under_its_issuer() -> Non
     new = change.value(0x00100020, "LO", "dummy", greek.encode("iso8859_7"), EXPLICIT_LITTLE)
     assert new == NAMES.patient_id("", greek).encode()
     issued = Replacing(NAMES, DEFAULT, PATIENT, "ISSUER", b"")
-    assert issued.value(0x00100020, "LO", "dummy", b"1234", EXPLICIT_LITTLE) == NAMES.patient_id("ISSUER", "1234").encode()
+    assert (
+        issued.value(0x00100020, "LO", "dummy", b"1234", EXPLICIT_LITTLE)
+        == NAMES.patient_id("ISSUER", "1234").encode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +141,9 @@ def test_a_word_of_the_patient_goes_from_whatever_would_stay(
     assert seeking.value(KERNEL, vr, rule, value, EXPLICIT_LITTLE) == new
 
 
-def test_what_is_sought_is_remembered_for_its_words_and_not_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_sought_is_remembered_for_its_words_and_not_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plain = decides()
     one, other = frozenset({"chest"}), frozenset({"head"})
     assert plain.seeking(one) is plain.seeking(one) is not plain.seeking(other)
@@ -170,6 +184,18 @@ def test_a_decision_is_made_once_for_a_value_and_an_encoding() -> None:
     assert len(change.known) == 3
     assert change.uid("1.2.3") == change.uids["1.2.3"] == NAMES.uid("1.2.3")
     assert change.uid("") == ""
+
+
+def test_a_long_value_is_decided_like_a_short_one_and_nothing_of_it_prints() -> None:
+    change = decides()
+    long = b"HEAD " * 40
+    assert change.value(0x00187006, "LT", "clean-text", long + b"ZQNAME", EXPLICIT_LITTLE) == long.strip()
+    change.value(KERNEL, "SH", "scrub", b"ZQTEXT", EXPLICIT_LITTLE)
+    change.uid("1.2.3.4711")
+    change.remember(b"ZQRUN", Done(b"ZQRUN", (), b"ZQRUN", frozenset(), frozenset(), frozenset()))
+    change.seeking(frozenset({"zqname"}))
+    assert "ZQ" not in repr(change).upper().replace("ZQPID", "ZQ")
+    assert "4711" not in repr(change)
 
 
 def test_files_of_a_patient_share_what_was_decided() -> None:

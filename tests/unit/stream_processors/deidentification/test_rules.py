@@ -137,6 +137,17 @@ def test_what_the_table_does_not_list_goes_by_its_vr(vr: str, default: str) -> N
     assert unlisted(BASIC, 0x00187006, vr) == without
 
 
+@pytest.mark.parametrize(
+    "tag", [0x00080008, 0x00080116, 0x00080119, 0x00080120, 0x00187006, 0x00181210, 0x00081090, 0x00400032]
+)
+def test_numbers_where_a_text_belongs_go_and_another_kind_of_text_is_read(tag: int) -> None:
+    assert rule(DEFAULT, tag, "US") == rule(DEFAULT, tag, "OB") == rule(DEFAULT, tag, "SQ") == "remove"
+    for vr in ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"):
+        assert rule(DEFAULT, tag, vr) == unlisted(DEFAULT, tag, vr) != "remove"
+    for vr in ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"):
+        assert rule(DEFAULT, 0x00280010, vr) == "remove"
+
+
 def test_a_row_counts_where_the_dictionary_does_not_know_its_attribute() -> None:
     rows = read_rows("#\ntag,keyword,basic,113105\n00109991,Secret,Z,\n00109992,Secret,D,C\n")[1]
     profile = Profile(frozenset({"113105"}), rows=rows)

@@ -77,7 +77,9 @@ def read(raw: bytes) -> dict[Place, DataElement]:
         return dict(flat(pydicom.dcmread(BytesIO(raw), force=True)))
 
 
-def handed_on(profile: Profile = DEFAULT) -> Iterator[tuple[dict[Place, DataElement], dict[Place, DataElement]]]:
+def handed_on(
+    profile: Profile = DEFAULT,
+) -> Iterator[tuple[dict[Place, DataElement], dict[Place, DataElement]]]:
     """Elements before and after, of each real file that is handed on."""
     paths = [*samples(malformed=False).values(), *sorted(WHEEL.glob("*.dcm"))]
     for path in paths:

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+
+from stream_processors.deidentification.descriptors import cleaned, is_harmless, vocabulary
+
+
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("", True),
+        ("CHEST", True),
+        ("chest and ABDOMEN", True),
+        ("T1 W/O", True),
+        ("Zq", True),
+        ("Zqx", False),
+        ("HEAD Zqx", False),
+        ("12345", True),
+        ("123456", False),
+        ("12345 67", False),
+        ("12 34567", False),
+        ("1 2 3 4 5 6", True),
+        ("1 2 3 4 5 6 7", False),
+        ("1-2-3-4-5-6-7", False),
+        ("1   2   3   4   5   6   7", True),
+        ("(030)1234567", False),
+        ("123-456", True),
+        ("123-4567", False),
+        ("512x512", True),
+        ("5123x512", False),
+        ("512x51", True),
+        ("51234x51", False),
+        ("512\\512", True),
+        ("123000", True),
+        ("123456000", False),
+        ("012000", False),
+        ("6000,17133,10625,11622", True),
+        ("6000,171333", False),
+        ("CHEST,HEAD", True),
+        ("CHEST,Zqx", False),
+        ("B31f", True),
+        ("HD1600", True),
+        ("HD16000", False),
+        ("HEAD160", True),
+        ("ABC1234", False),
+        ("16Ch8Ch", True),
+        ("8Tx8Rx1", False),
+        ("HeadNeck", True),
+        ("HeadZqx", False),
+        ("ZqZqx", False),
+        ("MyHead", True),
+        ("ZqZq", False),
+        ("HEADNeck", True),
+        ("20230405", False),
+        ("2023-04-05", False),
+        ("04/05/2023", False),
+        ("4.5.23", False),
+        ("4.5.6", True),
+        ("20230432", False),
+        ("2023", True),
+        ("head@neck", False),
+        ("head^neck", False),
+        ("head=neck", False),
+        ("head//neck", False),
+        ("http://head.org", True),
+        ("https://head.org", True),
+        ("ftp://head.org", False),
+        ("http://zqhost.org", False),
+        ("head\nneck", False),
+        ("héad", False),
+        ("Dr. Head", False),
+        ("Dr Head", False),
+        ("DR. Head", False),
+        ("DR head", True),
+        ("Mrs. Head", False),
+        ("Mr. Head", False),
+        ("Prof Head", False),
+        ("Professor Head", False),
+        ("Doctor Head", False),
+        ("Nurse Head", False),
+    ],
+)
+def test_a_text_is_harmless_when_each_word_and_number_of_it_is(text: str, harmless: bool) -> None:
+    assert is_harmless(text) is harmless
+    assert (cleaned(text) == text) is harmless
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("CHEST of Zqname", "CHEST of"),
+        ("Zqname CHEST", "CHEST"),
+        ("CHEST  Zqname  and HEAD", "CHEST and HEAD"),
+        ("CHEST on 04/05/2023 and HEAD", "CHEST on and HEAD"),
+        ("CHEST tel (030) 123 4567 HEAD", "CHEST HEAD"),
+        ("seen by Dr. Head Neck and CHEST", "seen by and CHEST"),
+        ("CHEST me@head.org", "CHEST"),
+        ("CHEST é HEAD", "CHEST HEAD"),
+        ("Zqname", ""),
+        ("12 of 123456", "12 of"),
+    ],
+)
+def test_of_a_text_the_harmless_words_stay(text: str, stays: str) -> None:
+    assert cleaned(text) == stays
+
+
+@pytest.mark.parametrize(("text", "harmless"), [("ABCD", True), ("ABCDE", False), ("ABCD1", True)])
+def test_a_code_may_be_longer_than_a_word(text: str, harmless: bool) -> None:
+    assert is_harmless(text, code=True) is harmless
+    assert is_harmless(text) is False
+
+
+def test_in_a_model_short_numbers_may_follow_each_other() -> None:
+    assert is_harmless("Type 9840 500 70201", model=True)
+    assert not is_harmless("Type 9840 500 70201")
+    assert not is_harmless("Type 9840500", model=True)
+    assert not is_harmless("Zqname", model=True)
+
+
+def test_the_vocabulary_is_lower_case_words_of_three_letters_and_more() -> None:
+    words = vocabulary()
+    assert len(words) > 5000
+    assert {"chest", "head", "abdomen"} <= words
+    assert [word for word in words if len(word) < 3 or not word.isalpha() or word != word.lower()] == []
+    assert not {"zqname", "smith"} & words
