@@ -61,6 +61,7 @@ COPY --from=own /own /opt/radstream/lib/python3.11/site-packages
 ENV PATH=/opt/radstream/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     RADSTREAM_HOME=/var/lib/radstream \
     RADSTREAM_SETTINGS=/var/lib/radstream/compose/settings.toml \
     RADSTREAM__HEALTH__HOST=0.0.0.0 \

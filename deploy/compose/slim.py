@@ -16,6 +16,7 @@ from pathlib import Path
 UNUSED = {
     "**/tests": "the libraries' own tests",
     "**/test": "the same",
+    "**/conftest.py": "the same",
     "pydicom/data/test_files": "its sample images",
     "rapidocr/models/*_rec_*": "the network that reads text: we only find it",
     "rapidocr/models/*_cls_*": "the network that turns text upright",

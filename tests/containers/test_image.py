@@ -16,7 +16,7 @@ HOME = "/var/lib/radstream"
 FOLDERS = (f"{HOME}/compose/secrets", f"{HOME}/compose/s3-keys", f"{HOME}/models")
 """What `init` is told of, in its order."""
 UNWANTED = re.compile(
-    r"/(pip|pip3|uv|git|gcc|cc|g\+\+|ld|as|make|strip|go|curl|wget)$|/conftest\.py$|/test_[^/]+\.py$|/\.git(/|$)|/\.cache/"
+    r"/(pip|pip3|uv|git|gcc|cc|g\+\+|ld|as|make|strip|go|curl|wget)$|/conftest\.py$|/tests?/[^/]+\.py$|/\.git(/|$)|/\.cache/"
     r"|^/var/lib/apt/lists/.|^/var/cache/apt/.|^/root/.+/|\.(c|pyx|a)$|/(id_rsa|\.netrc|pip\.conf|\.env)$"
 )
 """Installers, build tools, tests, caches, secrets."""
