@@ -228,7 +228,7 @@ Generated networks, uint16 images. {CALLERS} callers with one image each through
 tritonserver with so many copies of the network on one thread each; beside it as many processes of ONNX Runtime on one thread,
 at their better batch size ({batches}). Client, server and network share the machine's two cores: with two
 copies, what client and server cost is missing to the network. "By processor time" is the network's share of all that
-was spent per image, which other load on the machine does not move. Medians of {ROUNDS} alternating rounds of {SECONDS:g} s.
+was spent per image, which other load on the machine moves less. Medians of {ROUNDS} alternating rounds of {SECONDS:g} s.
 
 | {columns} |
 |{"---|" * len(COLUMNS)}

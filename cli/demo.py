@@ -27,7 +27,7 @@ from schemas.tables import day_of
 
 SITES = ("north", "south")
 SITES_CLEANED = ("north",)
-"""Sites whose ultrasounds lose their burned-in text and are shown; the other's are withheld."""
+"""Sites whose ultrasounds lose their burned-in text and are read; the other's are withheld."""
 QUIET_WINDOW_S = 4.0
 """Seconds: shorter than a hospital's, since the demonstration's senders send each study in one request."""
 SETTLE_TIMEOUT_S = 120.0

@@ -101,9 +101,9 @@ PUBLIC = (
     PublicStudy("MR_small.dcm", "MR, uncompressed", 2, "north"),
     PublicStudy("MR_small_jpeg_ls_lossless.dcm", "MR, JPEG-LS", 1, "south"),
     PublicStudy("examples_overlay.dcm", "MR abdomen with overlay", 1, "north"),
-    PublicStudy("examples_palette.dcm", "US, palette colour", 1, "north"),
+    PublicStudy("examples_palette.dcm", "US, palette colour", 1, "south"),
     PublicStudy("examples_rgb_color.dcm", "US, RGB", 1, "south"),
-    PublicStudy("examples_ybr_color.dcm", "US, 30 frames, JPEG", 1, "north"),
+    PublicStudy("examples_ybr_color.dcm", "US, 30 frames, JPEG", 1, "south"),
 )
 
 

@@ -87,6 +87,8 @@ def _figures(spec: ModelSpec, told: dict[str, Any]) -> Iterator[str]:
     yield f"{measured['ece_worst']:.3f}); largest gap between a logit and its pooled map {measured['pooled_map_error']:.0e}."
     yield "Intervals: bootstrap, 95 %. Calibration: one temperature and one bias per label; threshold at 97 % specificity on the"
     yield "calibration images, never below a probability of 0.3.\n"
+    if spec.calibration_version == "uncalibrated":
+        yield "**This version was not calibrated yet**: raw logits, threshold .5, no promises; regions from half the peak on.\n"
     yield "ECE: bins of equally many images, at least 100. Of chance: what perfect calibration would show on as many images.\n"
     yield "| Finding | Positives | AUROC | ECE raw → calibrated | of chance | Brier | Threshold | Sensitivity | Specificity |"
     yield "|---|---|---|---|---|---|---|---|---|"

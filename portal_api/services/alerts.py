@@ -90,7 +90,8 @@ def read_alerts(connections: Connections, person: Person) -> AlertsView:
     tables, site, now = connections.tables, person.site, connections.clock.now()
     rows = oldest_first(storage.open_alerts(tables, site))
     closed = storage.acknowledged_on(tables, site, day_of(now))
-    raised = [row.raised_at for row in (*rows, *closed) if row.raised_at is not None]
+    times = (*(row.raised_at for row in rows), *(row.raised_at for row in closed))
+    raised = [at for at in times if at is not None]
     readers = next((each.readers for each in connections.settings.sites if each.name == site), 1)
     page = AlertsView(
         alerts=tuple(alert_view(row, storage.deliveries(tables, site, row.alert_id)) for row in rows),

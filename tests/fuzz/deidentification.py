@@ -145,13 +145,12 @@ def replay(corpus: Path, tally: Tally) -> str:
         tally.run(path.read_bytes())
     sys.settrace(None)
     said = []
-    for path, lines in reached.items():
-        top = compile(Path(path).read_text("utf-8"), path, "exec")
-        inside: set[int] = set().union(
-            *(_lines(each) for each in top.co_consts if isinstance(each, CodeType))
-        )
+    for file, lines in reached.items():
+        top = compile(Path(file).read_text("utf-8"), file, "exec")
+        codes = (each for each in top.co_consts if isinstance(each, CodeType))
+        inside = {line for code in codes for line in _lines(code)}
         body = inside - {line for line in inside if line in _definitions(top)}
-        said.append(f"{100 * len(lines & body) / max(len(body), 1):6.1f} % {Path(path).stem}"
+        said.append(f"{100 * len(lines & body) / max(len(body), 1):6.1f} % {Path(file).stem}"
                     f"  not reached: {sorted(body - lines)}\n")  # fmt: skip
     return "".join(said)
 
