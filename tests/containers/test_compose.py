@@ -184,44 +184,6 @@ def test_only_gateway_and_portal_are_published(composition):
     assert published == {"stow", "portal"}
 
 
-def test_a_port_that_is_taken_is_one_clear_line(composition):
-    other = Composition(f"{PROJECT}-2", composition.variables)
-    try:
-        done = other.compose("up", "--detach", "--no-build", "--no-deps", "stow", check=False)
-        assert done.returncode != 0
-        assert "address already in use" in done.stderr or "port is already allocated" in done.stderr
-    finally:
-        other.compose("down", "--volumes", check=False)
-
-
-def test_volumes_of_an_older_version_stop_the_start_with_one_line(composition):
-    other = Composition(f"{PROJECT}-old", composition.variables)
-    secrets = f"{other.project}_keys:/var/lib/radstream/compose/secrets"
-    write = "echo 0 > /var/lib/radstream/compose/secrets/volume-format"
-    try:
-        other.compose("create", "--no-build", "init")
-        docker("run", "--rm", "--volume", secrets, "--entrypoint", "sh", "radstream:0.1.0", "-c", write)
-        done = other.compose("up", "--detach", "--no-build", "kafka", check=False)
-        said = other.compose("logs", "--no-log-prefix", "init").stdout.splitlines()
-    finally:
-        other.compose("down", "--volumes", check=False)
-    assert done.returncode != 0
-    assert 'service "init" didn\'t complete successfully: exit 1' in done.stderr
-    assert len(said) == 1
-    assert "format 0, this version reads 1" in said[0]
-
-
-def test_a_settings_file_that_is_not_there_stops_the_start_with_one_line(composition):
-    missing = {"RADSTREAM_SETTINGS_FILE": "/nowhere/settings.toml"}
-    other = Composition(f"{PROJECT}-missing", composition.variables | missing)
-    try:
-        done = other.compose("up", "--detach", "--no-build", "init", check=False)
-    finally:
-        other.compose("down", "--volumes", check=False)
-    assert done.returncode != 0
-    assert "/nowhere/settings.toml" in done.stderr.strip().splitlines()[-1]
-
-
 def test_down_leaves_nothing_behind(composition):
     docker("rm", "--force", RECEIVER, check=False)
     composition.compose("--profile", "tools", "down", "--volumes")
