@@ -106,7 +106,8 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
         if found is not None:
             values.update([each for each in found if each[0] not in values])
             runs.append((at, run))
-            at += len(run)  # where the head ends in a longer run, a shorter one may be known by the same bytes
+            # Where the head ends in a longer run, a shorter one may be known by the same bytes.
+            at += len(run)
             continue
         length_of, length_at, value_at, _code, _tag, _vr, _rule, plain = entry
         length = length_of(raw, at + length_at)[0]
