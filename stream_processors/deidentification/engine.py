@@ -49,6 +49,8 @@ MAX_CLEANED: Final = 1 << 30
 
 _SEGMENTATION_AND_KIN = "1.2.840.10008.5.1.4.1.1.66."
 METHOD_TAG: Final = 0x00120063
+CLEANINGS: Final = ("113101", "113102", "113103", "113104", "113105")
+"""Codes of what was cleaned (PS3.16 CID 7050): who reads one relies on it. The others say what was kept, which harms nobody."""
 _MOST_METHOD_BYTES = 4096
 """of what earlier steps wrote of themselves; a value with a 16-bit length must hold ours, too."""
 _MARK_RULE = "mark"
@@ -235,7 +237,7 @@ def _marked(file: _File, edits: list[Edit], codes: tuple[str, ...]) -> list[Edit
     if start >= 0:
         if source.raw[start + 4 : start + 6] != b"UN":  # whose items are coded otherwise than ours
             inside = [edit for edit in edits if begin <= edit[0] < stop]
-            earlier = spliced(source.raw, begin, stop, inside)
+            earlier = _vouched(spliced(source.raw, begin, stop, inside), encoding, codes)
         edits = [edit for edit in edits if not start <= edit[0] < end]
     else:
         start = end = place
@@ -250,6 +252,25 @@ def _marked(file: _File, edits: list[Edit], codes: tuple[str, ...]) -> list[Edit
         (temporal, temporal, _temporal(encoding, file.profile), (), 0x00280303, _MARK_RULE),
         *edits,
     ]
+
+
+def _vouched(items: bytes, encoding: Encoding, codes: tuple[str, ...]) -> bytes:
+    """Drop earlier items that promise a cleaning which was not done here; all, where they cannot be told apart."""
+    claims = [code.encode("ascii") for code in CLEANINGS if code not in codes]
+    if not any(claim in items for claim in claims):
+        return items
+    end = struct.pack(encoding.endian + "HHI", 0xFFFE, 0xE00D, 0)
+    start, kept, at = struct.pack(encoding.endian + "HH", 0xFFFE, 0xE000), b"", 0
+    while at < len(items):
+        (length,) = struct.unpack_from(encoding.endian + "I", items, at + 4)
+        stop = items.index(end, at) + len(end) if length == UNDEFINED else at + 8 + length
+        item = items[at:stop]
+        if start in item[8:]:
+            return b""
+        if not any(claim in item for claim in claims):
+            kept += item
+        at = stop
+    return kept
 
 
 @lru_cache(maxsize=64)

@@ -141,6 +141,33 @@ def test_output_says_what_was_done_and_no_more() -> None:
     assert "PatientAge" not in basic
 
 
+def earlier_step(code: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "DCM", "Earlier step"
+    return item
+
+
+@pytest.mark.parametrize(
+    ("codes", "kept"),
+    [
+        (["113100"], ["113100"]),
+        (["113105", "113107"], ["113105", "113107"]),
+        (["113100", "113101"], ["113100"]),
+    ],
+    ids=["done again", "two done again", "one claims what was not done here"],
+)
+@pytest.mark.parametrize("undefined", [False, True], ids=["defined length", "undefined length"])
+def test_an_earlier_claim_stays_only_where_it_is_true_of_the_output(
+    codes: list[str], kept: list[str], undefined: bool
+) -> None:
+    source = ct_slice()
+    source.DeidentificationMethodCodeSequence = Sequence([earlier_step(code) for code in codes])
+    for item in source.DeidentificationMethodCodeSequence:
+        item.is_undefined_length_sequence_item = undefined
+    found = [item.CodeValue for item in clean(source).DeidentificationMethodCodeSequence]
+    assert found == [*kept, "113100", "113105", "113107", "113108"]
+
+
 def test_what_the_source_claims_about_its_de_identification_is_not_believed() -> None:
     claims = {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "by ZQTOOL for ZQFAMILY"}
     output = clean(ct_slice("a", Options(extra=claims)))
