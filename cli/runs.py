@@ -258,7 +258,7 @@ def stop(run: Run) -> bool:
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while run.supervisor_pid() is not None:
+    while _is_supervisor(pid, run):  # to its very end: its file is gone a moment before it is
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             break

@@ -11,6 +11,7 @@ from stream_processors.risk.rules import (
     DEMOTED,
     GROWTH,
     NO_FINDING_RULE,
+    NO_RULE,
     NOT_ANALYSED_RULE,
     ORDERED_RULE,
     ORDERED_WEIGHT,
@@ -93,7 +94,8 @@ def assess(
         )
     matched = [(rule, finding) for finding in findings if (rule := rule_for(finding, signed)) is not None]
     if not matched:
-        return _as_ordered(floor, ordered_priority, reason)
+        found = [each for each in findings if each.probability >= each.threshold and each.certainty != "low"]
+        return _as_ordered(floor, ordered_priority, reason, found)
     rule, finding = max(matched, key=lambda pair: (_weight(*pair), pair[1].probability, pair[1].finding))
     weight = max(_weight(rule, finding), floor)
     return Risk(
@@ -154,16 +156,17 @@ def _raised(urgency: str, ordered_priority: str) -> str:
     return "high" if urgency == "routine" and ordered_priority == "stat" else urgency
 
 
-def _as_ordered(floor: float, ordered_priority: str, reason: str) -> Risk:
-    said = {
-        "stat": "no finding reached its threshold; ordered STAT",
-        "routine": "no finding reached its threshold",
-    }.get(
-        ordered_priority, "no finding reached its threshold; ordered priority unknown, so it queues like STAT"
+def _as_ordered(floor: float, ordered_priority: str, reason: str, unruled: Sequence[Finding]) -> Risk:
+    """Nothing raises the study: no finding reached its threshold, or none that did has a rule."""
+    names = ", ".join(sorted({each.finding for each in unruled}))
+    found = f"{names}: no rule raises the study" if names else "no finding reached its threshold"
+    ordered = {"stat": "ordered STAT", "routine": ""}.get(
+        ordered_priority, "ordered priority unknown, so it queues like STAT"
     )
+    quiet = NO_RULE if names else NO_FINDING_RULE
     return Risk(
         urgency=_raised("routine", ordered_priority),
         weight=floor,
-        rule=NO_FINDING_RULE if ordered_priority == "routine" else ORDERED_RULE,
-        reason="; ".join(filter(None, (said, reason))),
+        rule=quiet if ordered_priority == "routine" else ORDERED_RULE,
+        reason="; ".join(filter(None, (found, ordered, reason))),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RULE_VERSION = "2026-2"
+RULE_VERSION = "2026-3"
 """Version of everything in this file."""
 
 CLASS_WEIGHT = {"critical": 40.0, "high": 15.0, "routine": 1.0}
@@ -196,3 +196,5 @@ NOT_ANALYSED_RULE = "not-analysed"
 """No model reads the study."""
 NO_FINDING_RULE = "no-finding"
 """Nothing reached its threshold."""
+NO_RULE = "no-rule"
+"""What reached its threshold has no rule: it is told, and raises nothing."""

@@ -26,7 +26,9 @@ from tests.support.repository import ROOT
         (("intracranial-hemorrhage", "high"), "routine", "critical", "R1", "critical"),
         (("pulmonary-embolism", "high"), "routine", "critical", "R3", "critical"),
         (("effusion", "high"), "routine", "high", "R4", ""),
-        (("effusion", "uncertain"), "routine", "routine", "no-finding", ""),
+        (("effusion", "uncertain"), "routine", "routine", "no-rule", ""),
+        (("lesion", "high"), "routine", "routine", "no-rule", ""),
+        (("lesion", "high"), "unknown", "routine", "R7", ""),
         (("nodule", "high"), "routine", "routine", "R5", ""),
         (("nodule", "high"), "stat", "high", "R5", ""),
         (("pneumothorax", "low"), "routine", "routine", "no-finding", ""),
@@ -39,6 +41,12 @@ def test_each_rule_gives_its_class(
 ) -> None:
     risk = assess("analysed", "", [finding(*found)], ordered)
     assert (risk.urgency, risk.rule, risk.alert_class) == (urgency, rule, alert)
+
+
+def test_a_finding_without_a_rule_is_named_and_not_called_absent() -> None:
+    assert assess("analysed", "", [finding("lesion")], "routine").reason == "lesion: no rule raises the study"
+    below = finding("lesion", probability=0.1)
+    assert assess("analysed", "", [below], "routine").reason == "no finding reached its threshold"
 
 
 def test_the_strongest_finding_decides() -> None:
