@@ -225,7 +225,8 @@ class Rig:
         deadline = time.monotonic() + patience_s
         while not done():
             if time.monotonic() > deadline:
-                raise AssertionError(f"did not happen; workers said:\n{self.words()}")
+                state = f"{self.members()} members own {self.owned()}; {self.committed()} records committed"
+                raise AssertionError(f"did not happen: {state}; workers said:\n{self.words()}")
             time.sleep(0.1)
 
     def words(self) -> str:
