@@ -178,7 +178,7 @@ def batches(records: Sequence[Record], due: Sequence[DueInput], reads: Sequence[
 
 
 def lag(connections: Connections, group: str, owned: frozenset[Partition]) -> int:
-    """Records of these partitions behind the group's committed offsets (blocking); a partition made between two answers counts later."""
+    """Records of these partitions behind the group's committed offsets (blocking); a partition just made counts later."""
     lag = 0
     for topic in {topic for topic, _ in owned}:
         ends, committed = connections.log.end_offsets(topic), connections.log.committed(group, topic)
