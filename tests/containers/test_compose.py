@@ -32,6 +32,19 @@ ALERTING = range(0, XRAYS, 2)
 """Numbers of the X-rays that show a pneumothorax."""
 RECEIVER = "receiver"
 """Name of the webhook's receiver on the composition's network."""
+LATER = 2
+"""Studies that come when a worker has just reached its limit."""
+HUNGRY = "tables"
+"""The worker that does: a sink, so that the worklist lacks what it lost."""
+EAT_ALL = """
+from os import getpid
+from pathlib import Path
+for process in Path("/proc").glob("[0-9]*"):
+    if process.name != str(getpid()):
+        (process / "oom_score_adj").write_text("1000")  # the kernel ends the worker, not this
+held = b"x" * (4 << 30)
+"""
+"""Python that takes all memory of its container."""
 TOLD_S = 300
 """Seconds in which everything must have become of a study what becomes of it, after what was killed is back."""
 
@@ -163,9 +176,35 @@ def test_workers_are_scaled_by_compose(composition):
     assert len(running) == 3
     wait_for(
         "three workers are well",
-        lambda: [r["Health"] for r in composition.containers() if r["Service"] == "infer"] == ["healthy"] * 3,
+        lambda: _health(composition, "infer") == ["healthy"] * 3,
         TOLD_S,
     )
+
+
+def test_a_worker_that_comes_to_its_limit_is_started_again_and_loses_nothing(composition):
+    token = composition.token("gateway", SITE)
+    reader = composition.token("radiologist", SITE)
+    store(composition, token, range(XRAYS + CTS, XRAYS + CTS + LATER))
+    composition.compose("exec", "-T", HUNGRY, "python", "-c", EAT_ALL, check=False)
+    wait_for("it was started again", lambda: _restarts(composition, HUNGRY) == 1, TOLD_S)
+    wait_for("it is well", lambda: _health(composition, HUNGRY) == ["healthy"], TOLD_S)
+    wait_for(
+        "every study stands in the worklist",
+        lambda: len(worklist(composition, reader)) == XRAYS + CTS + LATER,
+        TOLD_S,
+    )
+    wait_for("nothing is pending", lambda: not json.loads(_reconciled(composition))["problems"], TOLD_S)
+    assert json.loads(_reconciled(composition))["studies"] == XRAYS + CTS + LATER
+
+
+def _restarts(composition: Composition, service: str) -> int:
+    """How often the engine started the one container of a service again."""
+    (row,) = [row for row in composition.containers() if row["Service"] == service]
+    return int(docker("inspect", "--format", "{{.RestartCount}}", row["ID"]).stdout)
+
+
+def _health(composition: Composition, service: str) -> list[str]:
+    return [row["Health"] for row in composition.containers() if row["Service"] == service]
 
 
 def test_nothing_runs_as_root_or_may_write_to_its_file_system(composition):

@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from tests.containers.composition import ROOT, docker
+from tests.support.repository import PACKAGES, product_trees
 
 IMAGE = "radstream:0.1.0"
 HOME = "/var/lib/radstream"
@@ -82,7 +83,10 @@ def test_everything_that_a_process_needs_is_still_there():
         "--entrypoint",
         "python",
     ]
-    done = docker("run", "--rm", *script, IMAGE, "/inside.py")
+    done = docker("run", "--rm", *script, IMAGE, "/inside.py", *PACKAGES)
+    modules = sum(path.parts[0] in PACKAGES and path.name != "__main__.py" for path in product_trees())
+    roots = len(PACKAGES)
+    assert done.stdout.startswith(f"{modules - roots} modules of radstream")
     assert "all codecs, text, plots" in done.stdout
 
 
