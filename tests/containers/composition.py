@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+EXAMPLE = ".env.example"
+"""The variables, as users copy them; those of the process win."""
 UP_S = 900
 """Seconds until everything must be well, on a machine that does much else besides."""
 
@@ -35,7 +37,7 @@ class Composition:
     project
         Name that keeps it apart from others on the same engine.
     variables
-        What `.env` would say.
+        What is set otherwise than in `.env.example`.
     """
 
     project: str
@@ -44,7 +46,7 @@ class Composition:
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run docker compose."""
         done = subprocess.run(
-            ["docker", "compose", "--project-name", self.project, *arguments],
+            ["docker", "compose", "--project-name", self.project, "--env-file", EXAMPLE, *arguments],
             check=False,
             capture_output=True,
             text=True,

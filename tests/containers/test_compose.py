@@ -63,8 +63,6 @@ def composition(tmp_path_factory) -> Iterator[Composition]:
             "RADSTREAM_PORTAL_PORT": str(portal),
             "RADSTREAM_SETTINGS_FILE": str(settings_with_webhook(folder, f"http://{RECEIVER}:9000/")),
             "RADSTREAM_QUIET_WINDOW_S": "3",
-            "COMPOSE_PROFILES": "cpu",
-            "RADSTREAM_TRITON": "triton:8001",
         },
     )
     started.compose("down", "--volumes", "--remove-orphans", check=False)

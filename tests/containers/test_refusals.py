@@ -13,6 +13,8 @@ IMAGE = "radstream:0.1.0"
 COMPOSE_SAYS = (" Network", " Volume", " Container")
 """What lines begin with in which docker compose tells what it does."""
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def composition(request) -> Iterator[Composition]:
@@ -53,7 +55,11 @@ def test_a_variable_that_compose_cannot_read_is_one_line(composition, variable, 
     ("variable", "value", "said"),
     [
         ("RADSTREAM_LOG_LEVEL", "LOUD", "settings refused: log_level: Input should be 'DEBUG'"),
-        ("RADSTREAM_QUIET_WINDOW_S", "soon", "settings refused: steps.quiet_window_s: Input should be a valid"),
+        (
+            "RADSTREAM_QUIET_WINDOW_S",
+            "soon",
+            "settings refused: steps.quiet_window_s: Input should be a valid",
+        ),
     ],
 )
 def test_a_variable_that_the_settings_refuse_is_one_line(composition, variable, value, said):
@@ -65,11 +71,31 @@ def test_a_variable_that_the_settings_refuse_is_one_line(composition, variable, 
 
 
 def test_an_engine_with_too_little_memory_is_one_line(composition):
-    other = Composition(composition.project, {"KAFKA_MEMORY": "48m"})
+    other = Composition(composition.project, {"KAFKA_MEMORY": "16m"})
     done = other.compose("up", "--detach", "--no-build", "registry", check=False)
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(f"dependency failed to start: container {composition.project}-kafka-1")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (
+            {"COMPOSE_PROFILES": ""},
+            "RADSTREAM_TRITON is triton:8001 and nothing starts it: set COMPOSE_PROFILES=cpu, or gpu",
+        ),
+        (
+            {"RADSTREAM_TRITON": ""},
+            "COMPOSE_PROFILES starts Triton and nothing asks it: set RADSTREAM_TRITON=triton:8001",
+        ),
+    ],
+)
+def test_a_missing_variable_is_one_line(composition, variables, said):
+    other = Composition(composition.project, variables)
+    done = other.compose("up", "--detach", "--no-build", "s3", check=False)
+    assert done.returncode != 0
+    assert other.compose("logs", "--no-log-prefix", "init").stdout.splitlines() == [f"radstream: {said}"]
 
 
 def test_volumes_of_an_older_version_stop_the_start_with_one_line(composition):
