@@ -27,10 +27,10 @@ from inference.server import (
     TritonAbsent,
     TritonServer,
     find_server,
-    free_ports,
     remove_leftovers,
     shared_memory_prefix,
 )
+from runtime.free_ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 SPEC = cxr_demo.SPEC
