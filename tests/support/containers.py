@@ -56,7 +56,7 @@ def why_not(*, here: bool) -> str:
     Parameters
     ----------
     here
-        Whether the engine must be this machine's own. One in a virtual machine or elsewhere has other processes, ports and folders.
+        Whether the engine must be this machine's own: one elsewhere has other processes, ports and folders.
     """
     try:
         client = docker.from_env(timeout=ANSWER_S)
