@@ -22,7 +22,7 @@ FORMAT = "1"
 STAMP = "volume-format"
 """File in the folder of keys that says by which layout the volumes were made."""
 NEEDED_MIB = 6 * 1024
-"""Memory of the machine (MiB): what all containers hold at rest, 5 GiB, and room for one study each."""
+"""Memory of the machine (MiB): what all containers hold at rest, 3.3 GiB, and room for a study in each."""
 KEYS = ("pseudonym", "vault", "session", "webhook")
 """Our own secrets: 32 random bytes each (AES-256, HMAC-SHA256)."""
 ENGINE_SECRETS = ("s3-access-key", "s3-secret-key")

@@ -18,7 +18,7 @@ FOLDERS = (f"{HOME}/compose/secrets", f"{HOME}/compose/s3-keys", f"{HOME}/models
 """What `init` is told of, in its order."""
 UNWANTED = re.compile(
     r"/(pip|pip3|uv|git|gcc|cc|g\+\+|ld|as|make|strip|go|curl|wget)$|/conftest\.py$|/tests?/[^/]+\.py$|/\.git(/|$)|/\.cache/"
-    r"|^/var/lib/apt/lists/.|^/var/cache/apt/.|^/roo[t]/.+/|\.(c|pyx|a)$|/(id_rsa|\.netrc|pip\.conf|\.env)$"
+    r"|^/var/lib/apt/lists/.|^/var/cache/.|^/var/log/.|^/roo[t]/.+/|\.(c|pyx|a)$|/(id_rsa|\.netrc|pip\.conf|\.env)$"
 )
 """Installers, build tools, tests, caches, secrets."""
 LARGEST_MB = 800
