@@ -47,10 +47,10 @@ for process in Path("/proc").glob("[0-9]*"):
 held = b"x" * (4 << 30)
 """
 """Python that takes all memory of its container."""
-TOLD_S = 300
+TOLD_S = 600
 """Seconds in which everything must have become of a study what becomes of it, after what was killed is back."""
 
-pytestmark = pytest.mark.timeout(2400)
+pytestmark = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(scope="module")
