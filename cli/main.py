@@ -61,7 +61,7 @@ def _say(text: str) -> None:
 
 
 def _fail(text: str) -> typer.Exit:
-    Console(stderr=True).print(text, markup=False)
+    Console(stderr=True).print(text, markup=False, soft_wrap=True)  # one line, however narrow the terminal
     return typer.Exit(1)
 
 
