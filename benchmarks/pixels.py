@@ -276,7 +276,7 @@ HEADS, SLICES = 12, 8
 
 
 async def harmless_for_slices() -> Shift:
-    """How far the head CT model's answers on series move when their slices are decoded at half the size, which it does not ask for."""
+    """How far the head CT model's answers on series move when slices are decoded at half the size, as it does not ask."""
     backend, base, moved = InProcess(), [], []
     for seed in range(500_000, 500_000 + HEADS):
         coded = [
