@@ -21,7 +21,7 @@ def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[i
         if begin != at and walker.data_set(encoding, at, begin) != begin:
             raise RefusedError("malformed")
         at = begin + len(run)
-        done = known.get(run) or _met(walker, encoding, run)
+        done = known.get((encoding, run)) or _met(walker, encoding, run)
         if done.steps:
             walker.edits.append((begin, at, done.output, done.steps, 0, RUN))
         walker.texts.append(done.texts)
@@ -32,8 +32,13 @@ def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[i
 
 
 def _met(walker: Walker, encoding: Encoding, run: bytes) -> Done:
-    """Walk a run on its own, and remember what becomes of it."""
-    alone = Walker(run, len(run), walker.profile, walker.replacing)
+    """Ask what becomes of a run whoever the patient is; else walk it on its own. It is remembered."""
+    replacing = walker.replacing
+    shared = replacing.anybodys.get((encoding, run))
+    if shared is not None:
+        replacing.remember(encoding, run, shared)
+        return shared
+    alone = Walker(run, len(run), walker.profile, replacing)
     alone.data_set(encoding, 0, len(run))
     who = alone.identity
     done = Done(
@@ -44,7 +49,7 @@ def _met(walker: Walker, encoding: Encoding, run: bytes) -> Done:
         uids=frozenset(who.uids),
         dates=frozenset(who.dates),
     )
-    walker.replacing.remember(run, done)
+    replacing.remember(encoding, run, done)
     return done
 
 
