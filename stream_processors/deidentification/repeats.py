@@ -16,28 +16,31 @@ def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[i
     RefusedError, MoreNeededError
         As the walk itself.
     """
-    known, identity = walker.replacing.runs, walker.identity
+    everybodys, own = walker.replacing.anybodys, walker.replacing.runs
+    identity, edits = walker.identity, walker.edits
     for begin, run in runs:
         if begin != at and walker.data_set(encoding, at, begin) != begin:
             raise RefusedError("malformed")
         at = begin + len(run)
-        done = known.get((encoding, run)) or _met(walker, encoding, run)
-        if done.steps:
-            walker.edits.append((begin, at, done.output, done.steps, 0, RUN))
-        walker.texts.append(done.texts)
-        identity.words |= done.words
-        identity.uids |= done.uids
-        identity.dates |= done.dates
+        key = encoding, run
+        done = everybodys.get(key) or own.get(key) or _met(walker, encoding, run)
+        output, steps, texts, words, uids, dates = done
+        if steps:
+            edits.append((begin, at, output, steps, 0, RUN))
+        if texts:
+            walker.texts.append(texts)
+        if uids:
+            identity.uids |= uids
+        if words:
+            identity.words |= words
+        if dates:
+            identity.dates |= dates
     return walker.data_set(encoding, at, walker.size)
 
 
 def _met(walker: Walker, encoding: Encoding, run: bytes) -> Done:
-    """Ask what becomes of a run whoever the patient is; else walk it on its own. It is remembered."""
+    """Walk a run on its own, and remember what becomes of it."""
     replacing = walker.replacing
-    shared = replacing.anybodys.get((encoding, run))
-    if shared is not None:
-        replacing.remember(encoding, run, shared)
-        return shared
     alone = Walker(run, len(run), walker.profile, replacing)
     alone.data_set(encoding, 0, len(run))
     who = alone.identity

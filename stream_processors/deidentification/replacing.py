@@ -54,7 +54,7 @@ class Replacing:
 
     uids: dict[str, str] = field(default_factory=dict, repr=False)
     runs: dict[tuple[Encoding, bytes], Done] = field(default_factory=dict, repr=False)
-    """What became of whole runs of elements (see `runs`)."""
+    """What became of whole runs of elements (see `runs`) in which a name, an id or a date stands."""
     anybodys: dict[tuple[Encoding, bytes], Done] = field(default_factory=dict, repr=False)
     """What becomes of runs in which nothing depends on whose they are: one memory for all patients of a key and profile."""
     with_words: dict[frozenset[str], Replacing] = field(default_factory=dict, repr=False)
@@ -75,11 +75,11 @@ class Replacing:
         }
 
     def remember(self, encoding: Encoding, run: bytes, done: Done) -> None:
-        """Remember what became of a run: for the patient, and for everybody where no patient has a part in it."""
-        for memory in (self.runs, self.anybodys)[: 1 + done.is_anybodys]:
-            if len(memory) >= MAX_KNOWN:
-                memory.clear()
-            memory[encoding, run] = done
+        """Remember what became of a run: for everybody where no patient has a part in it, else for the patient."""
+        memory = self.anybodys if done.is_anybodys else self.runs
+        if len(memory) >= MAX_KNOWN:
+            memory.clear()
+        memory[encoding, run] = done
 
     def seeking(self, words: frozenset[str]) -> Replacing:
         """Give the same decisions for a patient whose words stand in texts."""
