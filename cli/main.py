@@ -27,10 +27,10 @@ from cli.trace import trace as hops_of_study
 from deploy.local.resolve import NotResolvedError, resolve
 from deploy.local.servers import NAMES
 from deploy.local.tools import MissingToolError
-from inference.server import free_ports
 from runtime import prepare
 from runtime.connections import Connections, connect
 from runtime.errors import StopError
+from runtime.free_ports import free_ports
 from runtime.settings import load_settings
 from schemas.summary import shortfalls
 

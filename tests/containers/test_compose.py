@@ -15,7 +15,7 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom import Dataset, dcmread
 from requests import Session
 
-from inference.server import free_ports
+from runtime.free_ports import free_ports
 from tests.containers.composition import (
     Composition,
     docker,
