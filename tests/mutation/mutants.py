@@ -151,6 +151,7 @@ def _become(module: ModuleType, source: str) -> None:
         if name in mutated:
             function.__code__ = mutated[name].__code__
             function.__defaults__ = mutated[name].__defaults__
+            function.__kwdefaults__ = mutated[name].__kwdefaults__
     everywhere: list[object] = list(sys.modules.values())  # not all that stands there is a module
     for name, value in list(vars(module).items()):
         new = vars(changed).get(name, value)
