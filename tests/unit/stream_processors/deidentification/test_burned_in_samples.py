@@ -12,7 +12,7 @@ import pytest
 from pydicom.pixels.utils import pixel_array
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
-from stream_processors.deidentification import DEFAULT, Profile, RefusedError, deidentify
+from stream_processors.deidentification import DEFAULT, Deidentified, Profile, RefusedError, deidentify
 from stream_processors.deidentification.clean_pixels import clean_pixels
 from stream_processors.deidentification.pixels_at_risk import withhold
 
@@ -38,14 +38,21 @@ THERE = [name for name in WRITTEN if (SAMPLES / name).is_file()]
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
 
 
+def ending(raw: bytes) -> Deidentified | str:
+    """The clean file, or why there is none."""
+    try:
+        return deidentify(raw, NAMES, CLEANING, clean_pixels)
+    except RefusedError as refused:
+        return refused.reason
+
+
 @pytest.mark.parametrize("name", THERE)
 def test_text_in_a_real_image_is_blanked_or_the_file_refused(name: str) -> None:
     raw = (SAMPLES / name).read_bytes()
     assert deidentify(raw, NAMES, CLEANING, withhold).pixels_at_risk
-    try:
-        made = deidentify(raw, NAMES, CLEANING, clean_pixels)
-    except RefusedError as refused:
-        assert refused.reason.startswith("pixels-")
+    made = ending(raw)
+    if isinstance(made, str):
+        assert made.startswith("pixels-")
         return
     assert made.pixels_at_risk is None
     assert made.report.blanked is not None
