@@ -96,7 +96,7 @@ def workbench(connections: Connections, inference: Inference | None = None) -> W
         io=ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"),
         cpu=ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cpu"),
         apart=asyncio.Semaphore(os.cpu_count() or 1),
-        drift=InputDrift(connections.objects, connections.metrics),
+        drift=InputDrift(connections.objects, connections.metrics, connections.auditor.component_used),
     )
 
 

@@ -14,10 +14,14 @@ from typing import Any
 
 from inference.drift import Reference, Statistics, Watch
 from runtime import logs
+from runtime.audit import Audit
 from runtime.buckets import RESULTS
 from runtime.errors import RetryError
 from runtime.metrics import Metrics
 from runtime.ports import ObjectExistsError, ObjectMissingError, Objects
+
+DRIFTED, AS_ACCEPTED = "input.drifted", "input.as-accepted"
+"""Actions of the audit events that a change and its end leave; their purpose names the model and what has moved."""
 
 Blocking = Callable[..., Awaitable[Any]]
 """Runs a blocking call of a port in a thread."""
@@ -35,6 +39,7 @@ class InputDrift:
 
     objects: Objects
     metrics: Metrics
+    audit: Audit
     watched: dict[str, _Watched | None] = field(default_factory=dict)
     """By object key; None while the reference is being fetched."""
 
@@ -55,7 +60,7 @@ class InputDrift:
         except (RetryError, ValueError, LookupError, TypeError):
             self.watched.pop(key, None)
             return
-        self._tell(site, model, found)
+        await self._tell(site, model, found, io)
 
     async def _begun(self, key: str, io: Blocking) -> Watch:
         try:
@@ -70,13 +75,21 @@ class InputDrift:
             await io(self.objects.put, RESULTS, key, data, if_absent=True)
         return _read(await io(self.objects.get, RESULTS, key))
 
-    def _tell(self, site: str, model: str, found: _Watched) -> None:
+    async def _tell(self, site: str, model: str, found: _Watched, io: Blocking) -> None:
+        """Show how much has moved; leave an audit event and a line of the log when that changes."""
         flagged = found.watch.drift.flagged()
         self.metrics.set("radstream_drifted_statistics", len(flagged), site=site, model=model)
         if flagged == found.flagged:
             return
-        found.flagged = flagged
-        state = f"drifted: {', '.join(sorted(flagged))}" if flagged else "as accepted"
+        before, found.flagged = found.flagged, flagged
+        moved = ", ".join(sorted(flagged))
+        try:
+            action = DRIFTED if flagged else AS_ACCEPTED
+            await io(self.audit, site, (), action, f"{model}: {moved}" if moved else model)
+        except RetryError:
+            found.flagged = before  # the next image says it again
+            return
+        state = f"drifted: {moved}" if moved else "as accepted"
         logs.logger("input-drift").warning("input", site=site, model=model, state=state)
 
 
