@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stream_processors.deidentification.encoding import Encoding
 from stream_processors.deidentification.refusal import RefusedError
+from stream_processors.deidentification.replacing import Replacing
 from stream_processors.deidentification.runs import Done
 from stream_processors.deidentification.walker import RUN, Edit, Walker
 
@@ -39,12 +40,19 @@ def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[i
 
 
 def _met(walker: Walker, encoding: Encoding, run: bytes) -> Done:
-    """Walk a run on its own, and remember what becomes of it."""
+    """Walk a run on its own, and remember what becomes of it: for everybody if another patient's would become the same."""
     replacing = walker.replacing
+    done = _walked(walker, encoding, run, replacing)
+    is_anybodys = done.names_nobody and done == _walked(walker, encoding, run, replacing.of_another)
+    replacing.remember(encoding, run, done, is_anybodys=is_anybodys)
+    return done
+
+
+def _walked(walker: Walker, encoding: Encoding, run: bytes, replacing: Replacing) -> Done:
     alone = Walker(run, len(run), walker.profile, replacing)
     alone.data_set(encoding, 0, len(run))
     who = alone.identity
-    done = Done(
+    return Done(
         output=spliced(run, 0, len(run), alone.edits),
         steps=tuple([(edit[4], edit[5]) for edit in alone.edits]),
         texts=b"\n".join(alone.texts + alone.numbers),
@@ -52,8 +60,6 @@ def _met(walker: Walker, encoding: Encoding, run: bytes) -> Done:
         uids=frozenset(who.uids),
         dates=frozenset(who.dates),
     )
-    replacing.remember(encoding, run, done)
-    return done
 
 
 def spliced(raw: bytes, at: int, stop: int, edits: list[Edit]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 from schemas.identifiers import Pseudonyms, is_placeholder_patient_id
@@ -74,9 +74,25 @@ class Replacing:
             rules.HOLD: lambda _tag, _vr, text: "" if self._names(text) else text,
         }
 
-    def remember(self, encoding: Encoding, run: bytes, done: Done) -> None:
+    @cached_property
+    def of_another(self) -> Replacing:
+        """Decisions for somebody of whom nothing is the same: what comes out alike does not depend on the patient."""
+        another = replace(
+            self,
+            patient="",
+            issuer=f"not {self.issuer}",
+            character_set=b"",
+            known={},
+            runs={},
+            anybodys={},
+            with_words={},
+        )
+        another.days = self.days + 1
+        return another
+
+    def remember(self, encoding: Encoding, run: bytes, done: Done, *, is_anybodys: bool) -> None:
         """Remember what became of a run: for everybody where no patient has a part in it, else for the patient."""
-        memory = self.anybodys if done.is_anybodys else self.runs
+        memory = self.anybodys if is_anybodys else self.runs
         if len(memory) >= MAX_KNOWN:
             memory.clear()
         memory[encoding, run] = done

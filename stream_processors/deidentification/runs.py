@@ -55,8 +55,8 @@ class Done(NamedTuple):
     dates: frozenset[str]
 
     @property
-    def is_anybodys(self) -> bool:
-        """Whether it is the same for every patient: no date to shift is in it, no name and no id."""
+    def names_nobody(self) -> bool:
+        """Whether no name, no id and no date is in it."""
         return not (self.words or self.dates)
 
 

@@ -166,8 +166,8 @@ def test_memory_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(4):
         change.value(KERNEL, "SH", "scrub", b"HEAD%d" % number, EXPLICIT_LITTLE)
         change.uid(f"1.2.{number}")
-        change.remember(IMPLICIT_LITTLE, b"%d" % number, anybodys)
-        change.remember(IMPLICIT_LITTLE, b"%d" % number, own)
+        change.remember(IMPLICIT_LITTLE, b"%d" % number, anybodys, is_anybodys=True)
+        change.remember(IMPLICIT_LITTLE, b"%d" % number, own, is_anybodys=False)
         sizes.append((len(change.known), len(change.uids), len(change.runs), len(change.anybodys)))
     assert sizes == [(1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3), (1, 1, 1, 1)]
     change.value(KERNEL, "SH", "scrub", b"HEAD AND", EXPLICIT_LITTLE)
@@ -195,7 +195,10 @@ def test_a_long_value_is_decided_like_a_short_one_and_nothing_of_it_prints() -> 
     change.value(KERNEL, "SH", "scrub", b"ZQTEXT", EXPLICIT_LITTLE)
     change.uid("1.2.3.4711")
     change.remember(
-        IMPLICIT_LITTLE, b"ZQRUN", Done(b"ZQRUN", (), b"ZQRUN", frozenset(), frozenset(), frozenset())
+        IMPLICIT_LITTLE,
+        b"ZQRUN",
+        Done(b"ZQRUN", (), b"ZQRUN", frozenset(), frozenset(), frozenset()),
+        is_anybodys=False,
     )
     change.seeking(frozenset({"zqname"}))
     assert "ZQ" not in repr(change).upper().replace("ZQPID", "ZQ")
@@ -211,16 +214,16 @@ def test_files_of_a_patient_share_what_was_decided() -> None:
     assert nobody(NAMES, DEFAULT).character_set == b""
 
 
-def test_patients_share_what_depends_on_none_of_them() -> None:
+def test_patients_share_only_what_another_would_get_too() -> None:
     one, other = (replacing_for(NAMES, DEFAULT, "", each, "1.2.3", b"") for each in ("ZQPID", "ZQOTHER"))
     none: frozenset[str] = frozenset()
-    shared, dated, named = (Done(b"", (), b"", words, none, dates) for words, dates in
-                            ((none, none), (none, frozenset({"2020-01-01"})), (frozenset({"zqname"}), none)))  # fmt: skip
-    one.remember(EXPLICIT_LITTLE, b"of nobody", shared)
-    one.remember(EXPLICIT_LITTLE, b"with a date", dated)
-    one.remember(EXPLICIT_LITTLE, b"with a name", named)
-    assert len(one.runs) == 2
-    assert other.anybodys.get((EXPLICIT_LITTLE, b"of nobody")) == shared
-    assert not other.anybodys.keys() & {(EXPLICIT_LITTLE, b"with a date"), (EXPLICIT_LITTLE, b"with a name")}
+    done = Done(b"", (), b"", none, none, none)
+    one.remember(EXPLICIT_LITTLE, b"of nobody", done, is_anybodys=True)
+    one.remember(EXPLICIT_LITTLE, b"of one", done, is_anybodys=False)
+    assert other.anybodys.get((EXPLICIT_LITTLE, b"of nobody")) == done
+    assert (EXPLICIT_LITTLE, b"of one") in one.runs
+    assert (EXPLICIT_LITTLE, b"of one") not in other.anybodys
     assert (IMPLICIT_LITTLE, b"of nobody") not in other.anybodys
     assert not one.seeking(frozenset({"zqname"})).anybodys
+    assert one.of_another.days != one.days
+    assert one.of_another.patient != one.patient
