@@ -27,7 +27,7 @@ from runtime.settings import Settings
 READY_TIMEOUT_S = 180.0
 """Seconds until every process must have said it is ready, on a slow machine that does other things too."""
 PREPARE_TIMEOUT_S = 60.0
-"""Seconds in which engines have to take what is prepared in them: Cassandra and Kafka answer some seconds after their ports do."""
+"""Seconds in which engines have to take what is prepared in them: Cassandra and Kafka answer a while after their ports do."""
 PROBE_TIMEOUT_S = 2.0
 """Seconds for one readiness question."""
 

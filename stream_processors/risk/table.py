@@ -1,4 +1,4 @@
-"""Rules and waits as Markdown, as `docs/risk.md` shows them: `python -m stream_processors.risk.table`; tests hold the page to it."""
+"""Rules and waits as Markdown, as `docs/risk.md` shows them (`python -m stream_processors.risk.table`); tests hold it to them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from stream_processors.risk.simulation import Outcome, Scenario, simulate
 
 HEAD = "| rule | finding | certainty | where measured | class | alert |\n|---|---|---|---|---|---|\n"
 STUDY_HEAD = "| rule | when | what |\n|---|---|---|\n"
-WAITS_HEAD = (
-    "| minutes, mean / p95 | first come | by findings | change of mean / p95 / p99 / max |\n|---|---|---|---|\n"
-)
+WAITS_HEAD = "| minutes, mean / p95 | first come | by findings | change of mean / p95 / p99 / max |\n|---|---|---|---|\n"
 CLASSES = {"critical": "critical", "routine": "routine", "missed": "critical, missed by the AI"}
 
 
