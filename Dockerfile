@@ -48,8 +48,7 @@ LABEL org.opencontainers.image.title="Radstream" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
-        /usr/lib/python3.11/test \
+    && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /usr/lib/python3.11/test \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && groupadd --gid 10001 radstream \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/radstream --shell /usr/sbin/nologin radstream \

@@ -38,7 +38,7 @@ down: ## stop everything that this checkout started
 	@if [ -x $(BIN)/radstream ]; then $(BIN)/radstream down $(ARGS) && $(BIN)/python -m deploy.local down; else echo "Nothing was started from here."; fi
 
 test: $(VENV)/.tests $(TRITON)/.ready browser tools ## every test
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
+	RADSTREAM_TEST_SERVERS=$${RADSTREAM_TEST_SERVERS-local} $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 check: $(VENV)/.tests ## ruff, mypy and the import contracts
 	$(BIN)/ruff check

@@ -68,7 +68,7 @@ def main() -> int:
     text_found = burned_in_text.section(
         burned_in_text.measure(burned_in_text.PICTURES), burned_in_text.clean(burned_in_text.PICTURES // 3)
     )
-    reading = pixels.section(pixels.measure(), asyncio.run(pixels.harmless()))
+    reading = pixels.section(pixels.measure(), asyncio.run(pixels.all_shifts()))
     serving = triton.section(triton.measure())
     text = page(rates, latency, backend, cleaning, text_found, reading, serving)
     PAGE.write_text(text, "utf-8")

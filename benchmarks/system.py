@@ -13,8 +13,8 @@ from cli.components import Plan, consumers, reads
 from cli.status import lag_of
 from deploy.local.resolve import resolve
 from deploy.local.servers import NAMES
-from inference.server import free_ports
 from runtime.connections import Connections, connect
+from runtime.free_ports import free_ports
 
 SITE = "north"
 QUIET_S = 2.0

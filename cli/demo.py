@@ -19,8 +19,8 @@ from cli.demo_studies import Sent, studies
 from cli.outcome import StudyOutcome
 from cli.receiver import read_deliveries
 from cli.runs import Run
-from inference.server import free_ports
 from runtime.connections import Connections, connect
+from runtime.free_ports import free_ports
 from runtime.settings import Settings
 from schemas.summary import DemoSummary
 from schemas.tables import day_of

@@ -11,6 +11,7 @@ from rich.table import Table
 from cli.demo import Demonstration
 from cli.orphans import Orphan
 from cli.outcome import StudyOutcome
+from cli.pages import JudgedRule
 from cli.reconcile import Report
 from cli.trace import TracedHop
 from stream_processors.risk.simulation import Outcome
@@ -118,6 +119,16 @@ def orphans(console: Console, found: Sequence[Orphan]) -> None:
     for orphan in found:
         console.print(f"orphan   {orphan.day} {orphan.size:>12} bytes  {orphan.object_key}", soft_wrap=True)
     console.print(f"{len(found)} orphans; nobody was told that they are stored")
+
+
+def pages(console: Console, found: Sequence[JudgedRule]) -> None:
+    """Show what readers made of each rule's pages."""
+    table = Table("rule", "pages", "judged", "right", "right at least", "proposal")
+    for each in found:
+        share = f"{each.at_least:.0%}" if each.judged else "–"
+        proposal = "worklist only" if each.worklist_only_proposed else ""
+        table.add_row(each.rule, str(each.pages), str(each.judged), str(each.right), share, proposal)
+    console.print(table)
 
 
 def simulation(console: Console, outcome: Outcome) -> None:

@@ -18,19 +18,21 @@ from cli import display, launch, models, runs
 from cli.components import Plan, consumers
 from cli.demo import demonstrate
 from cli.orphans import orphans
+from cli.pages import days_back, judged_pages
 from cli.plan import read_plan, write_plan
 from cli.reconcile import GRACE_S, Extent
 from cli.reconcile import reconcile as compare
 from cli.runs import Run
 from cli.status import processes
 from cli.trace import trace as hops_of_study
+from cli.transcode import transcode
 from deploy.local.resolve import NotResolvedError, resolve
 from deploy.local.servers import NAMES
 from deploy.local.tools import MissingToolError
-from inference.server import free_ports
 from runtime import prepare
 from runtime.connections import Connections, connect
 from runtime.errors import StopError
+from runtime.free_ports import free_ports
 from runtime.settings import load_settings
 from schemas.summary import shortfalls
 
@@ -54,6 +56,7 @@ app.command()(models.models)
 app.command()(models.evaluate)
 app.command()(models.train)
 app.command("import-model")(models.import_model)
+app.command()(transcode)
 
 
 def _say(text: str) -> None:
@@ -61,7 +64,7 @@ def _say(text: str) -> None:
 
 
 def _fail(text: str) -> typer.Exit:
-    Console(stderr=True).print(text, markup=False)
+    Console(stderr=True).print(text, markup=False, soft_wrap=True)  # one line, however narrow the terminal
     return typer.Exit(1)
 
 
@@ -322,6 +325,25 @@ def _show_orphans(connections: Connections, as_json: bool) -> None:
         sys.stdout.write(json.dumps([asdict(orphan) for orphan in found], indent=1) + "\n")
     else:
         display.orphans(console, found)
+
+
+@app.command()
+def pages(
+    site: Annotated[str, typer.Option(help="The site whose pages are counted.")],
+    days: Annotated[int, typer.Option(help="How many days back, today included.")] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    run_name: RunOption = "",
+) -> None:
+    """Show what readers made of each rule's pages, and which rules are proposed for the worklist only."""
+    connections = _connected(_chosen(run_name))
+    try:
+        found = judged_pages(connections.tables, site, days_back(connections.clock.now(), days))
+    finally:
+        connections.close()
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    else:
+        display.pages(console, found)
 
 
 @app.command()

@@ -24,10 +24,10 @@ from typing import Literal, cast
 from cli.components import SERVERS_FOLDER
 from deploy.local.place import new
 from deploy.local.settings import cluster_settings
-from inference.server import free_ports
 from runtime.connections import Connections
 from runtime.credentials import new_token
 from runtime.deidentification import DeidentificationOption
+from runtime.free_ports import free_ports
 from runtime.settings import (
     ENCODED,
     HttpSettings,

@@ -88,7 +88,7 @@ def _density(image: DicomImage, spec: ModelSpec) -> PixelFrame:
     top = (1 << int(header.BitsStored)) - 1
     dark = _dense_is_dark(header)
     padding_value = header.get("PixelPaddingValue")
-    levels = _levels_to_spare(header, side) if spec.reading.reduced and padding_value is None else 0
+    levels = _levels_to_spare(header, 2 * side) if spec.reading.reduced and padding_value is None else 0
     reduced = decode_reduced(image, 0, levels) if levels else None
     stored, decoded_at = _decoded(image, 0) if reduced is None else (reduced, time.perf_counter())
     if reduced is None:
@@ -112,13 +112,16 @@ def _hounsfield(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
     header, side = image.header, spec.inputs[0].dims[-1]
     contract.check_size(header, contract.SMALLEST_SLICE)
     slope, intercept = contract.check_ct_header(header)
-    stored, decoded_at = _decoded(image, index)
+    padding_value = header.get("PixelPaddingValue")
+    levels = _levels_to_spare(header, side) if spec.reading.reduced and padding_value is None else 0
+    reduced = decode_reduced(image, index, levels) if levels else None
+    stored, decoded_at = _decoded(image, index) if reduced is None else (reduced, time.perf_counter())
     contract.check_hounsfield(stored, slope, intercept)
-    outside = _padding(stored, header.get("PixelPaddingValue"))
+    outside = _padding(stored, padding_value)
     values = _rescaled(stored, slope, intercept)
     if outside is not None:
         values[outside] = AIR
-    small, geometry = resized(values, side)
+    small, geometry = resized(values, side, shape=(int(header.Rows), int(header.Columns)))
     tensor = _padded(small, geometry, AIR)
     return PixelFrame(tensor, geometry, patient_geometry(header, index), decoded_at=decoded_at)
 
@@ -233,10 +236,14 @@ def _padded(small: NDArray[Any], geometry: Geometry, value: int | None) -> NDArr
     return np.pad(small, edges, constant_values=value)[None]
 
 
-def _levels_to_spare(header: Attributes, side: int) -> int:
-    """How often the image can be halved and still have twice the pixels of the input per side."""
+def _levels_to_spare(header: Attributes, least: int) -> int:
+    """How often the image can be halved and still have ``least`` pixels on its longer side.
+
+    An X-ray keeps twice the input's pixels per side: it has so many that more is hardly faster, and its findings are fine. A
+    slice keeps as many as the input has: one of 512 pixels for an input of 192 is else never decoded at less than its full cost.
+    """
     longer = max(int(header.Rows), int(header.Columns))
-    return max(0, int(np.log2(longer / (2 * side)))) if longer > 2 * side else 0
+    return max(0, int(np.log2(longer / least)))
 
 
 def _dense_is_dark(header: Attributes) -> bool:

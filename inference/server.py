@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+from runtime.free_ports import free_ports
 
 PYTRITON = "0.7.0"
 """The wheel whose layout this file knows (tritonserver 2.51)."""
@@ -269,15 +270,6 @@ def remove_leftovers(repository: Path, *, owner: int | None = None) -> int:
             region.unlink(missing_ok=True)
             removed += 1
     return removed
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(s.getsockname()[1]) for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def _ports(*wanted: int | None) -> list[int]:

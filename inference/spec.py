@@ -95,7 +95,8 @@ class Reading:
 
     values: Values = "density"
     reduced: bool = True
-    """Whether a JPEG 2000 or HTJ2K X-ray may be decoded at a lower resolution, of still twice the input's pixels per side."""
+    """Whether JPEG 2000 and HTJ2K may be decoded at a lower resolution: an X-ray of still twice the input's pixels per side, a CT
+    slice of as many as the input has. Harmless for the chest X-ray model; head CT is read in full (docs/pixels.md)."""
     template: str = "chest"
     """For ``density``: the picture that the image must look like (``chest``: a frontal chest), or nothing."""
 

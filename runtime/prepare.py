@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import inspect
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from runtime import buckets, logs
 from runtime.connections import Connections, connect
-from runtime.errors import StopError
-from runtime.settings import load_settings
+from runtime.errors import RetryError, StopError
+from runtime.process import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from runtime.settings import Settings, load_settings
 from schemas import rows
 from schemas.tables import Row
 from schemas.topics import DEAD_LETTER_PARTITIONS, catalogue, dead_letter_topic
@@ -42,9 +44,22 @@ def require_topics(connections: Connections, topics: Sequence[str]) -> None:
 
 
 def main(components: Sequence[str]) -> None:
-    """Prepare what the settings of this process name."""
+    """Prepare what the settings of this process name; engines that do not answer yet are waited for, as every process does."""
     logs.configure("prepare")
-    connections = connect(load_settings(), "prepare")
+    settings, log, attempt = load_settings(), logs.logger("prepare"), 0
+    while True:
+        try:
+            _prepare_once(settings, components)
+        except RetryError as error:
+            attempt += 1
+            log.warning("engine does not answer, asking again", attempts=attempt, exc_info=error)
+            time.sleep(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S))
+        else:
+            return
+
+
+def _prepare_once(settings: Settings, components: Sequence[str]) -> None:
+    connections = connect(settings, "prepare")
     try:
         prepare(connections, components)
     finally:

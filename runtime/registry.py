@@ -15,6 +15,7 @@ from runtime.ports import IncompatibleSchemaError
 from runtime.schema_text import parsed_record
 from runtime.settings import RegistrySettings
 from runtime.transport import trust
+from schemas.codec import schema_text as own_schema
 from schemas.topics import subject as subject_of
 
 ANSWER_S = 10.0
@@ -25,6 +26,8 @@ MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 """What the interface speaks."""
 REFUSED = frozenset({httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY})
 """Incompatible with an earlier version, or no schema at all."""
+EVERYWHERE = "AuditEvent"
+"""An event that every installation writes."""
 
 
 class ConfluentRegistry:
@@ -94,19 +97,45 @@ class ConfluentRegistry:
         OutageError
             The registry does not answer.
         """
-        answer = self._call("GET", f"subjects/{subject_of(event_name)}/versions/latest")
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        found = self._sought(f"subjects/{subject_of(event_name)}/versions/latest")
+        if found is None:
             raise StopError(f"no schema is registered for {event_name}")
-        return int(self._expected(answer)["id"])
+        return int(found["id"])
 
     def schema_text(self, schema_id: int) -> str | None:
-        """Schema under an id, or None; asked once, since an id never changes its schema."""
+        """Schema under an id, or None; asked once, since an id never changes its schema.
+
+        Raises
+        ------
+        OutageError
+            The registry does not answer.
+        """
         if schema_id not in self._texts:
-            answer = self._call("GET", f"schemas/ids/{schema_id}")
-            if answer.status_code == httpx.codes.NOT_FOUND:
+            found = self._sought(f"schemas/ids/{schema_id}")
+            if found is None:
                 return None
-            self._texts[schema_id] = str(self._expected(answer)["schema"])
+            self._texts[schema_id] = str(found["schema"])
         return self._texts[schema_id]
+
+    def _sought(self, path: str) -> dict[str, Any] | None:
+        """Ask for something, or None if it is certain that it was never written.
+
+        A registry that keeps its schemas in Kafka answers "not found" for what it has not read yet after a restart.
+        """
+        answer = self._call("GET", path)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            self._catch_up()
+            answer = self._call("GET", path)
+        return None if answer.status_code == httpx.codes.NOT_FOUND else self._expected(answer)
+
+    def _catch_up(self) -> None:
+        """Let the registry write something: it applies what it writes after all that was written before.
+
+        What is written changes nothing: the rule of a subject that every installation has, or its schema of this release.
+        """
+        subject = subject_of(EVERYWHERE)
+        if not self._hold(subject):
+            self.register(subject, own_schema(EVERYWHERE))
 
     def close(self) -> None:
         """Give the connections back."""

@@ -60,8 +60,32 @@ class _Offer:
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class _Listener(driver.ConsumerRebalanceListener):
+    """Joins the group once more where the broker has put this process in the place of a former one, unseen by the others.
+
+    A static member that comes back takes over its predecessor's partitions without a rebalance. If the predecessor led the
+    group, nobody does now: nobody sees new partitions, and an assignment it made before it knew the topics (of a broker that
+    had just come up) stays as it is, with partitions that nobody reads. The leader's second join makes it lead; that of others
+    is no news to the broker.
+    """
+
+    def __init__(self, thread: Any) -> None:
+        super().__init__(thread)
+        self._joined_as = ""
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        await super().on_partitions_assigned(assigned)
+        coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001 there is no public way
+        leads = coordinator._group_subscription is not None  # noqa: SLF001
+        if coordinator.member_id != self._joined_as and not leads:
+            coordinator.request_rejoin()
+        self._joined_as = coordinator.member_id
+
+
 class _Consumer(driver.Consumer):
     """Faust's consumer, with the ledger in place of its acknowledgements, and bounded by bytes."""
+
+    RebalanceListener = _Listener
 
     def __init__(self, transport: _Transport, *args: Any, **kwargs: Any) -> None:
         super().__init__(transport, *args, **kwargs)

@@ -178,9 +178,10 @@ def batches(records: Sequence[Record], due: Sequence[DueInput], reads: Sequence[
 
 
 def lag(connections: Connections, group: str, owned: frozenset[Partition]) -> int:
-    """Records of these partitions behind the group's committed offsets (blocking)."""
+    """Records of these partitions behind the group's committed offsets (blocking); a partition just made counts later."""
     lag = 0
     for topic in {topic for topic, _ in owned}:
         ends, committed = connections.log.end_offsets(topic), connections.log.committed(group, topic)
-        lag += sum(ends[number] - committed[number] for name, number in owned if name == topic)
+        known = ends.keys() & committed.keys()
+        lag += sum(ends[part] - committed[part] for name, part in owned if name == topic and part in known)
     return lag

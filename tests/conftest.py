@@ -10,7 +10,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.cluster import CLUSTER
-from tests.support.servers import servers
+from tests.support.servers import kind, servers, wanted
 
 __all__ = ["servers"]
 
@@ -40,6 +40,12 @@ class ServersOnOneWorker(LoadScopeScheduling):
             return nodeid
         profile = name.partition("[")[2].rstrip("]").split("-")[0]
         return "systems" if folder == "system" and profile != CLUSTER else "servers"
+
+
+def pytest_report_header() -> str:
+    """Say how the tests get their servers, so that nobody wonders what an engine that happens to run has to do with them."""
+    how, why = kind(wanted())
+    return f"servers: {how} ({why})"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ServersOnOneWorker:

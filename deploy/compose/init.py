@@ -22,7 +22,7 @@ FORMAT = "1"
 STAMP = "volume-format"
 """File in the folder of keys that says by which layout the volumes were made."""
 NEEDED_MIB = 6 * 1024
-"""Memory of the machine (MiB): what all containers hold at rest, 5 GiB, and room for one study each."""
+"""Memory of the machine (MiB): what all containers hold at rest, 3.3 GiB, and room for a study in each."""
 KEYS = ("pseudonym", "vault", "session", "webhook")
 """Our own secrets: 32 random bytes each (AES-256, HMAC-SHA256)."""
 ENGINE_SECRETS = ("s3-access-key", "s3-secret-key")
@@ -30,7 +30,13 @@ ENGINE_SECRETS = ("s3-access-key", "s3-secret-key")
 CASSANDRA_ROLE = "cassandra"
 """The role, and its password, that Cassandra makes at its first start; nothing outside the composition's network reaches it."""
 KEY_BYTES = 32
+ADDRESS_VARIABLE, PROFILES_VARIABLE = "RADSTREAM__TRITON__ADDRESS", "COMPOSE_PROFILES"
+"""Environment variables: where workers look for Triton, and what docker compose starts."""
 TARGETS = get_args(Target)
+PROFILES = frozenset({"cpu", "gpu"})
+"""Profiles of the composition that start its Triton,"""
+TRITON = "triton"
+"""and the name that it has there."""
 MEMORY = Path("/proc/meminfo")
 
 
@@ -45,6 +51,27 @@ def enough_memory(meminfo: str, needed_mib: int = NEEDED_MIB) -> None:
     )
     if total < needed_mib:
         raise RefusedError(f"too little memory: {total} MiB, and {needed_mib} MiB are needed")
+
+
+def triton_is_asked(address: str, profiles: str) -> None:
+    """Raise RefusedError when workers would wait for the composition's Triton, which nothing starts, or it would for them.
+
+    Parameters
+    ----------
+    address
+        `host:port` where workers look for it, empty for models in the workers; another host is somebody else's Triton.
+    profiles
+        What docker compose was told to start, separated by commas.
+    """
+    starts = not PROFILES.isdisjoint(profiles.split(","))
+    if starts and not address:
+        raise RefusedError(
+            "COMPOSE_PROFILES starts Triton and nothing asks it: set RADSTREAM_TRITON=triton:8001"
+        )
+    if not starts and address.partition(":")[0] == TRITON:
+        raise RefusedError(
+            f"RADSTREAM_TRITON is {address} and nothing starts it: set COMPOSE_PROFILES=cpu, or gpu"
+        )
 
 
 def same_format(keys: Path) -> None:
@@ -92,6 +119,7 @@ def main(keys: Path, s3_keys: Path, models: Path, target: Target) -> int:
     try:
         if target not in TARGETS:
             raise RefusedError(f"RADSTREAM_TRITON_TARGET is none of {', '.join(TARGETS)}")
+        triton_is_asked(os.environ.get(ADDRESS_VARIABLE, ""), os.environ.get(PROFILES_VARIABLE, ""))
         enough_memory(MEMORY.read_text("utf-8"))
         same_format(keys)
     except RefusedError as error:

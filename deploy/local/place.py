@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from string import Template
 
+from runtime.free_ports import free_ports
+
 HOST = "127.0.0.1"
 """The servers of this folder listen on this machine only."""
 TEMPLATES = Path(__file__).with_name("templates")
@@ -27,15 +29,6 @@ class Ports:
     storage: int
     jmx: int
     objects: int
-
-
-def free_ports() -> Ports:
-    """Ports that nobody listens on now; all are held until the last is found, so they differ."""
-    opened = [socket.create_server((HOST, 0)) for _ in fields(Ports)]
-    numbers = [int(each.getsockname()[1]) for each in opened]
-    for each in opened:
-        each.close()
-    return Ports(*numbers)
 
 
 def answers(port: int) -> bool:
@@ -99,7 +92,7 @@ class Place:
 
 def new(folder: Path, ports: Ports | None = None) -> Place:
     """Make a place, or take up the one in that folder on ports that are free now (or given)."""
-    place = Place(folder.absolute(), ports or free_ports())
+    place = Place(folder.absolute(), ports or Ports(*free_ports(len(fields(Ports)))))
     place.save()
     return place
 

@@ -180,7 +180,7 @@ RULES = (
 """Rules R1 to R6 on single findings, in the order they are tried."""
 
 DEMOTED: frozenset[str] = frozenset()
-"""Rules that page nobody any more, by a person's decision after `budget.demotion_proposed`: they raise in the worklist only."""
+"""Rules that page nobody any more, by a person's decision after `radstream pages` proposed it: worklist only."""
 
 ORDERED_RULE = "R7"
 """The order decides where it weighs more than the AI: the AI raises and never lowers."""

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli.runs import CLEANING
+
 ROOT = Path(__file__).parents[2]
+EXAMPLE = ".env.example"
+"""The variables, as users copy them; those of the process win."""
 UP_S = 900
 """Seconds until everything must be well, on a machine that does much else besides."""
 
@@ -35,7 +39,7 @@ class Composition:
     project
         Name that keeps it apart from others on the same engine.
     variables
-        What `.env` would say.
+        What is set otherwise than in `.env.example`.
     """
 
     project: str
@@ -44,7 +48,7 @@ class Composition:
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run docker compose."""
         done = subprocess.run(
-            ["docker", "compose", "--project-name", self.project, *arguments],
+            ["docker", "compose", "--project-name", self.project, "--env-file", EXAMPLE, *arguments],
             check=False,
             capture_output=True,
             text=True,
@@ -104,12 +108,13 @@ def wait_for(what: str, holds: Callable[[], bool], timeout_s: float, pause_s: fl
         time.sleep(pause_s)
 
 
-def settings_with_webhook(folder: Path, url: str) -> Path:
-    """The composition's settings, with a receiver for its alerts."""
+def settings_of_the_test(folder: Path, url: str) -> Path:
+    """The composition's settings, with a receiver for its alerts and pixels at risk cleaned."""
     text = (ROOT / "deploy" / "compose" / "settings.toml").read_text("utf-8")
-    changed = text.replace('webhook_url = ""', f'webhook_url = "{url}"')
-    assert changed != text
+    line = 'webhook_url = ""\n'
+    assert text.count(line) == 1
     path = folder / "settings.toml"
+    changed = text.replace(line, f'webhook_url = "{url}"\ndeidentification = {json.dumps(CLEANING)}\n')
     path.write_text(changed, "utf-8")
     path.chmod(0o644)  # the process in the container is another user
     return path

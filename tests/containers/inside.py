@@ -1,6 +1,7 @@
 """Runs inside our image: everything there that a process may need is there, though the image was slimmed.
 
-`docker run --volume tests/containers/inside.py:/inside.py:ro --entrypoint python IMAGE /inside.py`
+`docker run --volume tests/containers/inside.py:/inside.py:ro --entrypoint python IMAGE /inside.py PACKAGE ...`, with the names of
+our packages, which the image itself does not list.
 """
 
 from __future__ import annotations
@@ -8,31 +9,21 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import imagecodecs
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-PACKAGES = (
-    "schemas",
-    "runtime",
-    "inference",
-    "stream_processors",
-    "producers",
-    "sinks",
-    "portal_api",
-    "deploy",
-    "cli",
-)
 ELSEWHERE = ("onnx", "torch", "triton_python_backend_utils")
 """What only the training environment and the Triton server have."""
 
 
-def import_everything() -> int:
+def import_everything(packages: Sequence[str]) -> int:
     """Import each of our modules and return how many there are."""
     count = 0
-    for package in PACKAGES:
+    for package in packages:
         root = importlib.import_module(package)
         for found in pkgutil.walk_packages(root.__path__, f"{package}."):
             if found.name.endswith("__main__"):
@@ -91,6 +82,5 @@ if __name__ == "__main__":
     decode_everything()
     find_text()
     draw_a_plot()
-    sys.stdout.write(
-        f"{import_everything()} modules of radstream {version('radstream')}, all codecs, text, plots\n"
-    )
+    count = import_everything(sys.argv[1:])
+    sys.stdout.write(f"{count} modules of radstream {version('radstream')}, all codecs, text, plots\n")

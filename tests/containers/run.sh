@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make test-containers: an engine, what it lacks, the engines' tests on containers, the composition; the time of each stage at the end.
+# make test-containers: an engine, what it lacks, the composition, the engines' tests on containers; the time of each stage at the end.
 #
 #   PYTHON=.venv/bin/python tests/containers/run.sh FOLDER [arguments of both pytest runs]
 set -uo pipefail
@@ -24,9 +24,9 @@ engine() {
 
 stage "engine, docker compose and base image" engine
 stage "images that are missing" "$PYTHON" -m tests.containers.build
+stage "the composition" "$PYTHON" -m pytest -q -s --durations=0 --durations-min=1 -o 'norecursedirs=.*' tests/containers "$@"
 RADSTREAM_TEST_SERVERS=containers stage "the engines' tests, on containers" \
     "$PYTHON" -m pytest -q -m servers tests/integration "$@"
-stage "the composition" "$PYTHON" -m pytest -q -s --durations=0 --durations-min=1 -o 'norecursedirs=.*' tests/containers "$@"
 tests/containers/engine.sh --stop "$folder"
 printf '\n'
 printf '%s\n' "${stages[@]}"

@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from tests.containers.composition import ROOT, docker
+from tests.support.repository import PACKAGES, product_trees
 
 IMAGE = "radstream:0.1.0"
 HOME = "/var/lib/radstream"
@@ -17,11 +18,13 @@ FOLDERS = (f"{HOME}/compose/secrets", f"{HOME}/compose/s3-keys", f"{HOME}/models
 """What `init` is told of, in its order."""
 UNWANTED = re.compile(
     r"/(pip|pip3|uv|git|gcc|cc|g\+\+|ld|as|make|strip|go|curl|wget)$|/conftest\.py$|/tests?/[^/]+\.py$|/\.git(/|$)|/\.cache/"
-    r"|^/var/lib/apt/lists/.|^/var/cache/apt/.|^/roo[t]/.+/|\.(c|pyx|a)$|/(id_rsa|\.netrc|pip\.conf|\.env)$"
+    r"|^/var/lib/apt/lists/.|^/var/cache/.|^/var/log/.|^/roo[t]/.+/|\.(c|pyx|a)$|/(id_rsa|\.netrc|pip\.conf|\.env)$"
 )
 """Installers, build tools, tests, caches, secrets."""
 LARGEST_MB = 800
 """MB that the image may have; docs/compose.md says what they are."""
+
+pytestmark = pytest.mark.timeout(600)
 
 
 def words(done: CompletedProcess[str]) -> list[str]:
@@ -82,7 +85,10 @@ def test_everything_that_a_process_needs_is_still_there():
         "--entrypoint",
         "python",
     ]
-    done = docker("run", "--rm", *script, IMAGE, "/inside.py")
+    done = docker("run", "--rm", *script, IMAGE, "/inside.py", *PACKAGES)
+    modules = [path for path in product_trees() if path.name != "__main__.py" and len(path.parts) > 1]
+    inner = len(modules) - len(PACKAGES)  # without the packages' own __init__.py
+    assert done.stdout.startswith(f"{inner} modules of radstream")
     assert "all codecs, text, plots" in done.stdout
 
 

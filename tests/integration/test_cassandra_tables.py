@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deploy.local.place import free_ports
 from runtime.errors import OutageError, RetryError, StopError
+from runtime.free_ports import free_ports
 from runtime.settings import SecretReference
 from runtime.tables import CassandraTables
 from schemas.rows import ROW_TYPES, FindingRow, ReviewRow, StudyRow
@@ -101,7 +101,7 @@ def test_a_missing_table_stops(settings):
 
 def test_a_cluster_that_is_not_there_is_an_outage(settings):
     with pytest.raises(OutageError):
-        CassandraTables(settings.model_copy(update={"port": free_ports().cql})).get(
+        CassandraTables(settings.model_copy(update={"port": free_ports(1)[0]})).get(
             StudyRow, site="s", study="x"
         )
 

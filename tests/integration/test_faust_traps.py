@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
 
 from runtime.process import STOPPED
 from tests.support.faust_rig import PATIENCE_S, Rig, rig
@@ -196,3 +205,25 @@ def test_workers_and_the_broker_may_die_in_the_middle(kafka: Rig, servers: Share
             kafka.start(str(workers.index(worker)))
     kafka.until(lambda: kafka.committed() == len(wanted))
     assert_all_once(kafka, wanted)
+
+
+def test_new_partitions_are_read_though_the_leader_of_the_group_was_killed_and_came_back(
+    tmp_path: Path, servers: SharedServers
+) -> None:
+    cluster = servers.require("kafka")
+    topic = f"grows-{uuid.uuid4().hex[:8]}.v1"
+    admin = AdminClient({"bootstrap.servers": cluster.kafka.bootstrap})
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
+    with rig(tmp_path, cluster, reads=(topic,)) as kafka:
+        names = ("0", "1")
+        workers = [kafka.start(name, topic) for name in names]
+        kafka.until(lambda: kafka.owned() == [0, 1] and kafka.members() == 2)
+        for name, worker in zip(names, workers, strict=True):
+            before = kafka.member_ids()
+            worker.kill()
+            worker.wait()
+            kafka.start(name, topic)
+            kafka.until(lambda known=before: len(kafka.member_ids() - known) == 1)  # type: ignore[misc]
+        kafka.until(lambda: kafka.owned() == [0, 1])
+        admin.create_partitions([NewPartitions(topic, 6)])[topic].result(20)
+        kafka.until(lambda: kafka.owned() == [0, 1, 2, 3, 4, 5])

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploy.local.place import free_ports
 from runtime.errors import OutageError, RetryError, StopError
+from runtime.free_ports import free_ports
 from runtime.objects import S3Objects
 from runtime.settings import SecretReference
 from tests.contract.objects_conformance import ObjectsConformance
@@ -120,7 +120,7 @@ def test_reading_from_a_missing_bucket_stops(objects):
 
 
 def test_a_service_that_is_not_there_is_an_outage(settings, prefix):
-    nowhere = S3Objects(settings.model_copy(update={"endpoint": f"http://127.0.0.1:{free_ports().objects}"}))
+    nowhere = S3Objects(settings.model_copy(update={"endpoint": f"http://127.0.0.1:{free_ports(1)[0]}"}))
     writer = nowhere.open_write(BUCKET, prefix)
     writer.write(b"x")
     for call in (

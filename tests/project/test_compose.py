@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import yaml
 
@@ -15,6 +16,20 @@ EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 COMPOSITION = yaml.safe_load(TEXT)
 SERVICES = COMPOSITION["services"]
 OURS = {name: service for name, service in SERVICES.items() if str(service["image"]).startswith("radstream:")}
+ONCE = {"init", "prepare", "cli"}
+"""Services that do one thing and end."""
+SECRETS = {
+    "pseudonym",
+    "vault",
+    "session",
+    "credentials",
+    "user",
+    "password",
+    "access_key",
+    "secret_key",
+    "webhook_secret",
+}
+"""Settings that must never be written down themselves."""
 READ_BY_COMPOSE = {"COMPOSE_PROFILES"}
 """Variables of docker compose itself."""
 CHOSEN = {"RADSTREAM_TRITON": "triton:8001", "COMPOSE_PROFILES": "cpu"}
@@ -39,7 +54,7 @@ def test_each_variable_stands_under_words_about_it():
     alone = [
         line
         for line, before in zip(paragraphs[1:], paragraphs, strict=False)
-        if "=" in line and not line.startswith("#") and not before.startswith("#") and "=" not in before
+        if "=" in line and not line.startswith("#") and not before.startswith("# ")
     ]
     assert alone == []
 
@@ -47,8 +62,7 @@ def test_each_variable_stands_under_words_about_it():
 def test_every_process_of_a_run_has_its_service_and_runs_the_same_command(monkeypatch):
     monkeypatch.setenv("RADSTREAM_SETTINGS", str(ROOT / "deploy" / "compose" / "settings.toml"))
     wanted = {each.name: list(each.command[1:]) for each in components(load_settings(), Plan())}
-    helpers = {"init", "prepare", "cli"}
-    assert {name: service["command"] for name, service in OURS.items() if name not in helpers} == wanted
+    assert {name: service["command"] for name, service in OURS.items() if name not in ONCE} == wanted
 
 
 def test_images_are_pinned_by_tag():
@@ -63,6 +77,60 @@ def test_every_container_has_a_limit_and_all_of_ours_may_do_little():
         for name, service in OURS.items()
         if not service["read_only"] or service["cap_drop"] != ["ALL"] or not service["init"]
     ] == []
+
+
+def test_what_ends_is_started_again_and_says_how_it_is_unless_it_is_done_once():
+    kept = {name: service for name, service in SERVICES.items() if name not in ONCE}
+    assert {service["restart"] for service in kept.values()} == {"unless-stopped"}
+    assert [name for name, service in kept.items() if not service["healthcheck"].get("test")] == []
+    assert {SERVICES[name]["restart"] for name in ONCE} == {"no"}
+
+
+def test_nothing_starts_before_what_it_needs_is_well():
+    waited = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
+    assert {name for name, needs in waited.items() if not needs} == {"init", "cli"}
+    kinds = {other: needs["condition"] for each in waited.values() for other, needs in each.items()}
+    assert {name: kinds.pop(name) for name in ("init", "prepare")} == dict.fromkeys(
+        ("init", "prepare"), "service_completed_successfully"
+    )
+    assert set(kinds.values()) == {"service_healthy"}
+
+
+def test_secrets_are_files_and_no_variable():
+    named = [key for service in SERVICES.values() for key in service.get("environment", {})]
+    assert [key for key in named if re.search(r"(?i)key|secret|password|token|credential", key)] == []
+    settings = tomllib.loads((ROOT / "deploy" / "compose" / "settings.toml").read_text("utf-8"))
+    secret = [
+        *settings["keys"].items(),
+        *settings["cluster"]["cassandra"].items(),
+        *settings["cluster"]["s3"].items(),
+    ]
+    secret += [item for site in settings["sites"] for item in site.items()]
+    held = {name: value for name, value in secret if name in SECRETS}
+    assert held.keys() == SECRETS
+    assert [name for name, value in held.items() if not value.startswith("file:")] == []
+
+
+def test_triton_on_a_gpu_is_the_same_but_for_the_gpu():
+    cpu, gpu = dict(SERVICES["triton"]), dict(SERVICES["triton-gpu"])
+    assert (cpu.pop("profiles"), gpu.pop("profiles")) == (["cpu"], ["gpu"])
+    (device,) = gpu.pop("deploy")["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    assert cpu == gpu
+
+
+def test_every_service_may_be_scaled_but_those_of_which_there_is_one():
+    """Two containers of a service cannot have one name, one port of the machine or one volume to write into."""
+    named = {
+        name for name, service in SERVICES.items() if "container_name" in service or "hostname" in service
+    }
+    assert named == {"cassandra"}
+    written = {
+        name
+        for name, service in OURS.items()
+        if name not in ONCE and any(not mount.endswith(":ro") for mount in service["volumes"])
+    }
+    assert written == set()
 
 
 def test_only_gateway_and_portal_are_published():

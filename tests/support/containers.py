@@ -5,7 +5,9 @@ Images, variables, limits and health checks are the composition's; the ports are
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,16 +50,24 @@ def image(name: str) -> str:
     return str(composition()["services"][SERVICES.get(name, name)]["image"])
 
 
-def why_not() -> str:
-    """Why tests cannot have their servers as containers, empty where they can."""
+def why_not(*, here: bool) -> str:
+    """Why tests cannot have their servers as containers, empty where they can.
+
+    Parameters
+    ----------
+    here
+        Whether the engine must be this machine's own: one elsewhere has other processes, ports and folders.
+    """
     try:
         client = docker.from_env(timeout=ANSWER_S)
-    except DockerException:
+        told, there = client.info(), {tag for known in client.images.list() for tag in known.tags}
+        client.close()
+    except (DockerException, OSError):  # requests' own errors are OSErrors
         return "no Docker engine answers"
-    there = {tag for known in client.images.list() for tag in known.tags}
-    client.close()
+    if here and (told["Name"], told["KernelVersion"]) != (socket.gethostname(), os.uname().release):
+        return f"the Docker engine is that of {told['Name']}, not of this machine"
     missing = [image(name) for name in NAMES if image(name) not in there]
-    return f"the engine has no {', '.join(missing)}" if missing else ""
+    return f"the Docker engine has no {', '.join(missing)}" if missing else ""
 
 
 @dataclass(frozen=True, slots=True)

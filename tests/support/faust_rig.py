@@ -14,8 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, MemberDescription
 
 from runtime.clock import SystemClock
 from runtime.connections import INSTANCE_VARIABLE, Connections, assemble
@@ -38,6 +44,12 @@ INFERRING = "tests.support.infer_worker"
 """Module of a worker of the product's own step `infer`."""
 PATIENCE_S = 60.0
 """Seconds after which something that shall happen counts as not happening."""
+COMING_UP = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+}
+"""What a broker answers for a group that it does not know yet."""
 SESSION_MS = 6_000
 """The shortest session that brokers allow by default."""
 
@@ -171,9 +183,24 @@ class Rig:
 
     def member_ids(self) -> set[str]:
         """Ids that the broker has given them: a member that was evicted and comes back has a new one."""
+        return {each.member_id for each in self._described()}
+
+    def owned(self) -> list[int]:
+        """Partitions of what the step reads that the broker says have a reader, sorted."""
+        return sorted(
+            each.partition for member in self._described() for each in member.assignment.topic_partitions
+        )
+
+    def _described(self) -> list[MemberDescription]:
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        found = admin.describe_consumer_groups([self.name])[self.name].result(20)
-        return {each.member_id for each in found.members}
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return list(admin.describe_consumer_groups([self.name])[self.name].result(20).members)
+            except KafkaException as error:
+                if error.args[0].code() not in COMING_UP or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     @property
     def bootstrap(self) -> str:
@@ -198,7 +225,8 @@ class Rig:
         deadline = time.monotonic() + patience_s
         while not done():
             if time.monotonic() > deadline:
-                raise AssertionError(f"did not happen; workers said:\n{self.words()}")
+                state = f"{self.members()} members own {self.owned()}; {self.committed()} records committed"
+                raise AssertionError(f"did not happen: {state}; workers said:\n{self.words()}")
             time.sleep(0.1)
 
     def words(self) -> str:

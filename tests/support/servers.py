@@ -1,7 +1,7 @@
 """Real servers for tests: one set for all tests of a session, each server started when the first test asks for it.
 
-They are containers where a Docker engine answers and has the images, else processes of `deploy.local`. `RADSTREAM_TEST_SERVERS`
-set to `containers` or `local` says which it must be.
+They are containers where a Docker engine of this machine answers and has the images of the composition, else processes of
+`deploy.local`. `RADSTREAM_TEST_SERVERS` set to `containers` or `local` says which it must be. What they are is told first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from unittest import SkipTest
 
 import pytest
@@ -32,14 +32,23 @@ def may_install() -> bool:
     return os.geteuid() == 0 and Path("/etc/debian_version").exists()
 
 
-def kind(wanted: str) -> Kind:
-    """How tests get their servers on this machine; a failure where what is wanted is not there."""
-    if wanted == "local":
-        return "local"
-    reason = why_not()
-    if wanted == "containers" and reason:
-        pytest.fail(f"{KIND_VARIABLE} says containers, and {reason}")
-    return "local" if reason else "containers"
+def wanted() -> str:
+    """What the person at the terminal said that servers must be, empty where nothing."""
+    return os.environ.get(KIND_VARIABLE, "")
+
+
+def kind(told: str) -> tuple[Kind, str]:
+    """How tests get their servers on this machine, and why; pytest.UsageError where what is wanted is not there."""
+    if told not in ("", *get_args(Kind)):
+        raise pytest.UsageError(f"{KIND_VARIABLE} is {told}, and none of {', '.join(get_args(Kind))}")
+    if told == "local":
+        return "local", f"{KIND_VARIABLE} says so"
+    reason = why_not(here=not told)
+    if not told:
+        return ("local", reason) if reason else ("containers", "a Docker engine answers and has the images")
+    if reason:
+        raise pytest.UsageError(f"{KIND_VARIABLE} says containers, and {reason}")
+    return "containers", f"{KIND_VARIABLE} says so"
 
 
 class SharedServers:
@@ -75,6 +84,6 @@ class SharedServers:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServers]:
     """Servers of this session: `servers.require("kafka", "registry")`; they end with it."""
     place = new(tmp_path_factory.mktemp("servers"))
-    shared = SharedServers(place, kind(os.environ.get(KIND_VARIABLE, "")))
+    shared = SharedServers(place, kind(wanted())[0])
     yield shared
     shared.running.stop()

@@ -23,9 +23,9 @@ from cli import launch, runs
 from cli.components import Plan
 from cli.receiver import read_deliveries
 from cli.runs import Run
-from inference.server import free_ports
 from runtime.connections import Connections, connect
 from runtime.faults import Point
+from runtime.free_ports import free_ports
 from runtime.ports import Record
 from runtime.settings import DeliverySettings, Settings
 from schemas.codec import decode

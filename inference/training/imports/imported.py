@@ -195,5 +195,5 @@ def _spec(source: Source, path: Path, golden: list[float], width: int) -> ModelS
         views=source.views,
         minimum_age_years=18,
         golden_logits=tuple(golden),
-        reading=Reading(source.values),
+        reading=Reading(source.values, reduced=source.values != "hounsfield"),
     )

@@ -13,7 +13,6 @@ import pytest
 
 from cli import runs
 from cli.runs import Run
-from inference.server import free_ports
 from runtime.connections import connect
 from runtime.credentials import Credential, Credentials
 from runtime.errors import DeadLetterError
@@ -93,10 +92,6 @@ def test_the_settings_written_are_the_settings_read(monkeypatch: pytest.MonkeyPa
     run, settings = runs.create("one", {"north": "", "south": ""}, triton=False, quiet_window_s=3.0)
     monkeypatch.setenv("RADSTREAM_SETTINGS", str(run.settings_file))
     assert load_settings() == settings
-
-
-def test_free_ports_differ() -> None:
-    assert len(set(free_ports(20))) == 20
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,27 @@ def test_a_machine_with_too_little_memory_is_told_how_much_is_needed():
         init.enough_memory("MemTotal:        2048000 kB\nMemFree: 1 kB\n")
 
 
+@pytest.mark.parametrize(
+    ("address", "profiles"),
+    [("", ""), ("triton:8001", "cpu"), ("triton:8001", "tools,gpu"), ("elsewhere:8001", ""), ("", "tools")],
+)
+def test_a_triton_that_is_started_and_asked_or_neither_is_well(address, profiles):
+    init.triton_is_asked(address, profiles)
+
+
+@pytest.mark.parametrize(
+    ("address", "profiles", "said"),
+    [
+        ("", "cpu", "nothing asks it: set RADSTREAM_TRITON=triton:8001"),
+        ("triton:8001", "", "nothing starts it: set COMPOSE_PROFILES=cpu, or gpu"),
+        ("triton:8001", "tools", "nothing starts it"),
+    ],
+)
+def test_a_triton_that_nothing_starts_or_nothing_asks_is_refused(address, profiles, said):
+    with pytest.raises(init.RefusedError, match=said):
+        init.triton_is_asked(address, profiles)
+
+
 def test_keys_are_made_once_readable_by_their_owner_alone(tmp_path):
     keys, s3_keys = tmp_path / "keys", tmp_path / "s3"
     keys.mkdir()

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from runtime import buckets
-from runtime.connections import connect
-from runtime.errors import StopError
-from runtime.prepare import prepare, require_topics, row_types
+from runtime.connections import Connections, connect
+from runtime.errors import OutageError, StopError
+from runtime.prepare import main, prepare, require_topics, row_types
+from runtime.settings import Settings
 from schemas.events import EVENT_TYPES
 from schemas.rows import VaultEntryRow
 from schemas.topics import catalogue
@@ -29,6 +30,25 @@ def test_preparing_twice_makes_everything_once(tmp_path: Path) -> None:
     require_topics(made, list(expected))
     with pytest.raises(StopError, match="infer"):
         require_topics(made, ["infer.dead-letter.v1"])
+    made.close()
+
+
+def test_an_engine_that_does_not_answer_yet_is_waited_for(tmp_path: Path, monkeypatch) -> None:
+    asked = []
+
+    def later(told: Settings, component: str) -> Connections:
+        asked.append(component)
+        if len(asked) < 3:
+            raise OutageError("the registry does not answer")
+        return connect(told, component)
+
+    monkeypatch.setattr("runtime.prepare.load_settings", lambda: settings(tmp_path))
+    monkeypatch.setattr("runtime.prepare.connect", later)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    main(["deidentify"])
+    assert len(asked) == 3
+    made = connect(settings(tmp_path), "stow")
+    assert "deidentify.dead-letter.v1" in made.log.topics()
     made.close()
 
 

@@ -120,3 +120,41 @@ def test_the_text_under_an_id_is_asked_for_once():
     made = registry(answers)
     assert made.schema_text(5) == made.schema_text(5) == SCHEMA
     assert asked == ["/api/schemas/ids/5"]
+
+
+class StillReading:
+    """A registry that has just come up: it knows a path only once it was made to write something."""
+
+    def __init__(self, path: str, body: dict[str, object], *, knows_subjects: bool) -> None:
+        self.path, self.body = path, body
+        self.knows_subjects = knows_subjects
+        self.has_read = False
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer as such a registry does."""
+        if request.method == "PUT":
+            self.has_read |= self.knows_subjects
+            return httpx.Response(200 if self.has_read else 404, json={})
+        if request.method == "POST":
+            self.has_read |= request.url.path.endswith("versions")
+            return httpx.Response(200 if self.has_read else 404, json={"id": 1})
+        is_known = self.has_read and request.url.path == self.path
+        return httpx.Response(200 if is_known else 404, json=self.body)
+
+
+@pytest.mark.parametrize("knows_subjects", [True, False], ids=["subjects are read", "nothing is read"])
+def test_what_a_registry_has_not_read_yet_is_not_taken_for_unknown(knows_subjects):
+    text = StillReading("/api/schemas/ids/5", {"schema": SCHEMA}, knows_subjects=knows_subjects)
+    assert registry(text).schema_text(5) == SCHEMA
+    newest = StillReading(
+        "/api/subjects/radstream.E/versions/latest", {"id": 5}, knows_subjects=knows_subjects
+    )
+    assert registry(newest).schema_id("E") == 5
+
+
+@pytest.mark.parametrize("knows_subjects", [True, False])
+def test_what_a_registry_does_not_know_when_it_has_read_all_is_unknown(knows_subjects):
+    made = registry(StillReading("", {}, knows_subjects=knows_subjects))
+    assert made.schema_text(5) is None
+    with pytest.raises(StopError, match="no schema is registered for E"):
+        made.schema_id("E")

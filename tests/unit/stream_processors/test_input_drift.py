@@ -133,7 +133,10 @@ async def test_what_could_not_be_audited_is_told_with_a_later_image(
 async def test_the_reference_outlives_the_process_and_is_the_first_ones(
     objects: EmbeddedObjects, told: list[dict[str, str]]
 ) -> None:
-    first, second = InputDrift(objects, Metrics("infer"), Audited()), InputDrift(objects, Metrics("infer"), Audited())
+    first, second = (
+        InputDrift(objects, Metrics("infer"), Audited()),
+        InputDrift(objects, Metrics("infer"), Audited()),
+    )
     await fed(second, images(1, 9, offset=40))  # it learns as well, and is slower
     await fed(first, images(LEARNED_FROM, 1))
     kept = objects.get(RESULTS, KEY)

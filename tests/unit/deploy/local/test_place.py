@@ -4,11 +4,11 @@ import socket
 import stat
 from dataclasses import astuple
 
-from deploy.local.place import HOST, answers, existing, free_ports, new
+from deploy.local.place import HOST, answers, existing, new
 
 
-def test_ports_differ_and_are_free():
-    ports = astuple(free_ports())
+def test_the_ports_of_a_place_differ_and_are_free(tmp_path):
+    ports = astuple(new(tmp_path).ports)
 
     assert len(set(ports)) == len(ports)
     assert not any(answers(port) for port in ports)
