@@ -182,11 +182,11 @@ def drawn(rng: np.random.Generator, background: Field) -> tuple[Gray, tuple[Line
         contrast = int(rng.choice(CONTRASTS))
         around = float(background[alpha > 0.5].mean())
         value = around + contrast if around + contrast <= 255 else around - contrast
-        shown = shown * (1 - alpha) + value * alpha
+        shown = np.asarray(shown * (1 - alpha) + value * alpha, np.float32)
         inks.append((size, contrast, alpha))
-    picture = np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+    made = np.clip(np.rint(shown), 0, 255).astype(np.uint8)
     plain = np.clip(np.rint(background), 0, 255).astype(np.float32)
-    return picture, tuple(_line(plain, picture, *each) for each in inks)
+    return made, tuple(_line(plain, made, *each) for each in inks)
 
 
 def _line(plain: Field, shown: Gray, size: int, contrast: int, alpha: Field) -> Line:

@@ -13,6 +13,7 @@ WITHHELD = {
     "ultrasound": "Withheld: ultrasound pixels often carry the patient's name, and this site has them not cleaned.",
     "secondary-capture": "Withheld: a screen capture may show the patient's name, and this site has it not cleaned.",
     "device-region": "Withheld: this device is known to write the patient's name into its pixels.",
+    "radiograph": "Withheld: a computed radiograph may show the patient's name, and was not cleaned.",
 }
 """Sentence for each reason class of `pixels_at_risk`."""
 

@@ -12,7 +12,7 @@ from stream_processors.deidentification.pixels_at_risk import (
     PixelPolicy,
     Pixels,
     Verdict,
-    pixels_at_risk,
+    asked_or_at_risk,
     withhold,
 )
 from stream_processors.deidentification.profile import Profile
@@ -36,7 +36,7 @@ def policy_of(profile: Profile) -> PixelPolicy:
 
 
 def clean_pixels(pixels: Pixels) -> Verdict:
-    """Clean pixels at risk in a worker; pixels that are not at risk are not looked at.
+    """Clean pixels at risk, and computed radiographs, in a worker; other pixels are not looked at.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def clean_pixels(pixels: Pixels) -> Verdict:
         pixels-unreadable, pixels-too-large, pixels-deadline, pixels-text-remains or verification-failed: what is at
         risk and cannot be cleaned goes nowhere.
     """
-    if pixels.value_at < 0 or pixels_at_risk(pixels.facts) is None:
+    if pixels.value_at < 0 or asked_or_at_risk(pixels) is None:
         return PASSED
     if pixels.size > MAX_FILE:
         raise RefusedError("pixels-too-large")

@@ -77,14 +77,18 @@ name = "north"
 deidentification = ["113101", "113105", "113107", "113108"]
 ```
 
-With 113101 (here, or in `--options`) pixels at risk are cleaned instead, in a process that is killed after
+With 113101 (here, or in `--options`) pixels at risk are cleaned instead, and those of computed radiographs (CR) whose header
+does not say that nothing is burned in, which nobody looks at without the option. That is done in a process that is killed after
 {DEADLINE:.0f} seconds: the device's boxes, all that lies outside the regions that an ultrasound declares, and every
 line of text that is found are blanked in every frame, and no text may be found in the result. What was lossless stays
 lossless, and RLE, JPEG-LS and JPEG 2000 stay what they are; everything else, lossy pixels too, ends as Explicit VR
 Little Endian, so that nothing outside the boxes changes. A box is filled with what is darkest as displayed. Icons always
 go. What cannot be cleaned is quarantined: `pixels-unreadable` (films, floating point, damage), `pixels-too-large`,
-`pixels-deadline`, `pixels-text-remains`. The code 113101 is written only into files whose pixels were cleaned. 113102
-(defacing of head CT and MR) is not offered yet.
+`pixels-deadline`, `pixels-text-remains`. The code 113101 is written only into files whose pixels were cleaned.
+
+Defacing of head CT and MR has the code 113102 (Clean Recognizable Visual Features). It is not offered yet: a command or a
+site's settings that name it are refused with a line that says so, and start nothing.
+
 The report says of each file how many boxes were blanked, by what found them, in how many frames, and how many icons
 went; the events and the portal say how many boxes. None says what stood there.
 How well text is found is in [decision 0018](decisions/0018-pixels.md).

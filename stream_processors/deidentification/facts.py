@@ -104,7 +104,7 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
         if tag > beyond:
             beyond = _passed(tag, at, marks)
         if found is not None:
-            values.update([each for each in found if each[0] not in values])
+            values.update([each for each in found if each[0] not in values] if found else ())
             runs.append((at, run))
             # Where the head ends in a longer run, a shorter one may be known by the same bytes.
             at += len(run)

@@ -11,7 +11,7 @@ from stream_processors.deidentification.encoding import Encoding, Length
 from stream_processors.deidentification.identity import IDENTITY_TAGS
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.refusal import RefusedError
-from stream_processors.deidentification.runs import Runs
+from stream_processors.deidentification.runs import VARYING, Runs
 
 MAX_KEYS: Final = 50_000
 """Kinds of elements remembered for a profile; a hostile file must not fill the memory."""
@@ -40,7 +40,8 @@ class Entry(NamedTuple):
     vr: str
     rule: str
     plain: bool
-    """Whether it may be part of a run (see `runs`): its neighbours have no say in it, and it holds no others."""
+    """Whether it may be part of a run (see `runs`): its neighbours have no say in it, it holds no others, and the slices
+    of a series share it."""
 
 
 def _no_length(_raw: bytes, _at: int) -> tuple[int, ...]:
@@ -85,7 +86,8 @@ class Kinds:
         rule = rules.rule(self.profile, tag, coded)
         vr = vr_of(tag) if coded == "UN" and rule != rules.REMOVE else coded
         code = self._code(tag, vr, rule)
-        entry = Entry(*layout, code, tag, vr, rule, code in PLAIN_CODES and vr != "SQ")
+        plain = code in PLAIN_CODES and vr != "SQ" and tag not in VARYING
+        entry = Entry(*layout, code, tag, vr, rule, plain)
         if len(self.known) < MAX_KEYS:
             self.known[key] = entry
         return entry

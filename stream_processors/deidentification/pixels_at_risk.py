@@ -12,16 +12,19 @@ from stream_processors.deidentification.identity import Identity
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.regions import device_boxes
 from stream_processors.deidentification.report import Blanked
+from stream_processors.deidentification.table import CLEAN_PIXELS
 
 BURNED_IN: Final = "burned-in-annotation"
 ULTRASOUND: Final = "ultrasound"
 SECONDARY_CAPTURE: Final = "secondary-capture"
 DEVICE: Final = "device-region"
+RADIOGRAPH: Final = "radiograph"
 
 _ULTRASOUND_CLASSES = tuple(
     f"1.2.840.10008.5.1.4.1.1.{each}" for each in ("3", "3.1", "6", "6.1", "6.2", "6.3")
 )
 _CAPTURE_CLASS = "1.2.840.10008.5.1.4.1.1.7"
+_COMPUTED_RADIOGRAPHY_CLASS = "1.2.840.10008.5.1.4.1.1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,23 @@ PASSED: Final = Verdict()
 
 def withhold(pixels: Pixels) -> Verdict:
     """Hand on nothing that is at risk: the policy when no other is given."""
-    reason = pixels_at_risk(pixels.facts)
+    reason = asked_or_at_risk(pixels)
     return PASSED if reason is None else Verdict(at_risk=reason)
+
+
+def asked_or_at_risk(pixels: Pixels) -> str | None:
+    """Say why the pixels are to be cleaned; None when they may be handed on as they are.
+
+    Under Clean Pixel Data (113101) that is what is at risk, and computed radiographs besides: plate readers write the
+    patient's name into them, and unlike digital X-ray's (PS3.3 §C.8.11.3) their header need not say so. One that does say
+    that nothing is burned in is believed here, since without the option it would not be looked at either.
+    """
+    facts = pixels.facts
+    reason = pixels_at_risk(facts)
+    if reason is not None or CLEAN_PIXELS not in pixels.profile.options:
+        return reason
+    computed = facts.text(0x00080016) == _COMPUTED_RADIOGRAPHY_CLASS or facts.text(0x00080060).upper() == "CR"
+    return RADIOGRAPH if computed and facts.text(0x00280301).upper() != "NO" else None
 
 
 def pixels_at_risk(facts: Facts) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stream_processors.deidentification.encoding import Encoding
 from stream_processors.deidentification.refusal import RefusedError
+from stream_processors.deidentification.replacing import Replacing
 from stream_processors.deidentification.runs import Done
 from stream_processors.deidentification.walker import RUN, Edit, Walker
 
@@ -16,27 +17,42 @@ def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[i
     RefusedError, MoreNeededError
         As the walk itself.
     """
-    known, identity = walker.replacing.runs, walker.identity
+    everybodys, own = walker.replacing.anybodys, walker.replacing.runs
+    identity, edits = walker.identity, walker.edits
     for begin, run in runs:
         if begin != at and walker.data_set(encoding, at, begin) != begin:
             raise RefusedError("malformed")
         at = begin + len(run)
-        done = known.get(run) or _met(walker, encoding, run)
-        if done.steps:
-            walker.edits.append((begin, at, done.output, done.steps, 0, RUN))
-        walker.texts.append(done.texts)
-        identity.words |= done.words
-        identity.uids |= done.uids
-        identity.dates |= done.dates
+        key = encoding, run
+        done = everybodys.get(key) or own.get(key) or _met(walker, encoding, run)
+        output, steps, texts, words, uids, dates = done
+        if steps:
+            edits.append((begin, at, output, steps, 0, RUN))
+        if texts:
+            walker.texts.append(texts)
+        if uids:
+            identity.uids |= uids
+        if words:
+            identity.words |= words
+        if dates:
+            identity.dates |= dates
     return walker.data_set(encoding, at, walker.size)
 
 
 def _met(walker: Walker, encoding: Encoding, run: bytes) -> Done:
-    """Walk a run on its own, and remember what becomes of it."""
-    alone = Walker(run, len(run), walker.profile, walker.replacing)
+    """Walk a run on its own, and remember what becomes of it: for everybody if another patient's would become the same."""
+    replacing = walker.replacing
+    done = _walked(walker, encoding, run, replacing)
+    is_anybodys = done.names_nobody and done == _walked(walker, encoding, run, replacing.of_another)
+    replacing.remember(encoding, run, done, is_anybodys=is_anybodys)
+    return done
+
+
+def _walked(walker: Walker, encoding: Encoding, run: bytes, replacing: Replacing) -> Done:
+    alone = Walker(run, len(run), walker.profile, replacing)
     alone.data_set(encoding, 0, len(run))
     who = alone.identity
-    done = Done(
+    return Done(
         output=spliced(run, 0, len(run), alone.edits),
         steps=tuple([(edit[4], edit[5]) for edit in alone.edits]),
         texts=b"\n".join(alone.texts + alone.numbers),
@@ -44,8 +60,6 @@ def _met(walker: Walker, encoding: Encoding, run: bytes) -> Done:
         uids=frozenset(who.uids),
         dates=frozenset(who.dates),
     )
-    walker.replacing.remember(run, done)
-    return done
 
 
 def spliced(raw: bytes, at: int, stop: int, edits: list[Edit]) -> bytes:

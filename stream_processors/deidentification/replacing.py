@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 from schemas.identifiers import Pseudonyms, is_placeholder_patient_id
@@ -53,8 +53,10 @@ class Replacing:
     """What was decided before for this patient: the slices of a series repeat each other."""
 
     uids: dict[str, str] = field(default_factory=dict, repr=False)
-    runs: dict[bytes, Done] = field(default_factory=dict, repr=False)
-    """What became of whole runs of elements (see `runs`)."""
+    runs: dict[tuple[Encoding, bytes], Done] = field(default_factory=dict, repr=False)
+    """What became of whole runs of elements (see `runs`) in which a name, an id or a date stands."""
+    anybodys: dict[tuple[Encoding, bytes], Done] = field(default_factory=dict, repr=False)
+    """What becomes of runs in which nothing depends on whose they are: one memory for all patients of a key and profile."""
     with_words: dict[frozenset[str], Replacing] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -72,18 +74,37 @@ class Replacing:
             rules.HOLD: lambda _tag, _vr, text: "" if self._names(text) else text,
         }
 
-    def remember(self, run: bytes, done: Done) -> None:
-        """Remember what became of a run."""
-        if len(self.runs) >= MAX_KNOWN:
-            self.runs.clear()
-        self.runs[run] = done
+    @cached_property
+    def of_another(self) -> Replacing:
+        """Decisions for somebody of whom nothing is the same: what comes out alike does not depend on the patient."""
+        another = replace(
+            self,
+            patient="",
+            issuer=f"not {self.issuer}",
+            character_set=b"",
+            known={},
+            runs={},
+            anybodys={},
+            with_words={},
+        )
+        another.days = self.days + 1
+        return another
+
+    def remember(self, encoding: Encoding, run: bytes, done: Done, *, is_anybodys: bool) -> None:
+        """Remember what became of a run: for everybody where no patient has a part in it, else for the patient."""
+        memory = self.anybodys if is_anybodys else self.runs
+        if len(memory) >= MAX_KNOWN:
+            memory.clear()
+        memory[encoding, run] = done
 
     def seeking(self, words: frozenset[str]) -> Replacing:
         """Give the same decisions for a patient whose words stand in texts."""
         if words not in self.with_words:
             if len(self.with_words) >= MAX_WORDS:
                 self.with_words.clear()
-            self.with_words[words] = replace(self, pattern=matcher(words), known={}, runs={}, with_words={})
+            self.with_words[words] = replace(
+                self, pattern=matcher(words), known={}, runs={}, anybodys={}, with_words={}
+            )
         return self.with_words[words]
 
     def value(self, tag: int, vr: str, rule: str, value: bytes, encoding: Encoding) -> bytes | None:
@@ -168,7 +189,8 @@ def replacing_for(
     `scope` is the UID of the study, in which a patient without an id is known.
     """
     patient = pseudonyms.patient_key_for(issuer, patient_id, scope)
-    return Replacing(pseudonyms, profile, patient, issuer, character_set)
+    shared = nobody(pseudonyms, profile).anybodys
+    return Replacing(pseudonyms, profile, patient, issuer, character_set, anybodys=shared)
 
 
 @lru_cache(maxsize=32)

@@ -1,8 +1,8 @@
 """Runs of plain elements: the files of a series repeat each other, and what was decided for equal bytes holds again.
 
 A run is a few neighbouring top-level elements of one group, none of them a sequence. It is looked up by its bytes: first
-for the facts in it, then, among what is known of the patient, for what becomes of it. A file that repeats nothing is
-walked element by element, with the same outcome.
+for the facts in it, then, among what is known of the patient, for what becomes of it, and at last among what is the same
+for everybody. A file that repeats nothing is walked element by element, with the same outcome.
 """
 
 from __future__ import annotations
@@ -19,6 +19,22 @@ MOST_RUNS: Final = 4096
 """remembered for a profile: a few MB of headers."""
 HEAD: Final = 8
 """bytes by which the beginning of a run is known: tag, VR and length, or tag and length."""
+
+VARYING: Final = frozenset(
+    {
+        0x00080013,  # Instance Creation Time
+        0x00080018,  # SOP Instance UID
+        0x00080032,  # Acquisition Time
+        0x00080033,  # Content Time
+        0x00200012,  # Acquisition Number
+        0x00200013,  # Instance Number
+        0x00200032,  # Image Position (Patient)
+        0x00201041,  # Slice Location
+        0x00280106,  # Smallest Image Pixel Value
+        0x00280107,  # Largest Image Pixel Value
+    }
+)
+"""What differs between the slices of a series: it stands in no run, so that the runs around it stay equal."""
 
 NOTHING: Final = (0, 0)
 
@@ -37,6 +53,11 @@ class Done(NamedTuple):
     words: frozenset[str]
     uids: frozenset[str]
     dates: frozenset[str]
+
+    @property
+    def names_nobody(self) -> bool:
+        """Whether no name, no id and no date is in it."""
+        return not (self.words or self.dates)
 
 
 class Runs:

@@ -32,6 +32,7 @@ AT_RISK = {
     "secondary-capture": "secondary captures may carry burned-in text",
     "device-region": "the device writes text into its images",
     "burned-in-annotation": "the images carry burned-in text",
+    "radiograph": "computed radiographs may carry burned-in text",
 }
 """Reasons of `pixels_at_risk` as a person reads them."""
 PLAIN_XRAY = frozenset({"CR", "DX"})

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pydicom
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
@@ -29,6 +32,8 @@ TIME = "031415.926535"
 CRITICAL_SEED = 910_005
 """A phantom with a finding that pages somebody (the demonstration sends it, too)."""
 PIXEL_DATA = 0x7FE00010
+BURNED_IN = "DOE^JANE 4711-0815"
+"""What stands in the ultrasound's pixels: the same in every run, so that what is found there is, too."""
 
 
 class Planted:
@@ -85,7 +90,7 @@ def _studies(planted: Planted) -> Iterator[PlantedStudy]:
     makers: dict[str, list[FileDataset]] = {
         "ct": [dicoms.ct_slice(f"ct-{number}", number=number) for number in (1, 2, 3)],
         "xray": [_critical_xray()],
-        "us": [dicoms.ultrasound()],
+        "us": [_burned_in()],
         "mr": [dicoms.mr_slice()],
         "sr": [dicoms.structured_report()],
         "sc": [dicoms.secondary_capture()],
@@ -114,10 +119,24 @@ def _critical_xray() -> FileDataset:
     return pydicom.dcmread(io.BytesIO(to_dicom(phantom, identity)))
 
 
+def letters_in_pixels() -> NDArray[np.bool_]:
+    """Where the ultrasound's text stands: (rows, columns)."""
+    drawn = Image.new("1", (320, 160))
+    ImageDraw.Draw(drawn).text((16, 20), BURNED_IN, fill=1, font=ImageFont.load_default(size=24))
+    return np.asarray(drawn).copy()
+
+
+def _burned_in() -> FileDataset:
+    data_set, letters = dicoms.ultrasound(), letters_in_pixels()
+    rows, columns = letters.shape
+    speckle = np.random.default_rng(7).integers(10, 60, letters.shape)
+    data_set.Rows, data_set.Columns = rows, columns
+    data_set.PixelData = np.where(letters, 230, speckle).astype(np.uint8).tobytes()
+    return data_set
+
+
 def _jpeg(planted: Planted) -> FileDataset:
     """A JPEG image whose own header has comments and application data: bytes that are pixels to everybody else."""
-    from PIL import Image
-
     picture = io.BytesIO()
     grey = Image.effect_noise((16, 16), 20)
     exif = Image.Exif()

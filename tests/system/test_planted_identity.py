@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import numpy as np
+import pydicom
 import pytest
 
 from cli import launch, stow_client
@@ -32,10 +35,11 @@ from runtime.ports import OutgoingRecord, Record
 from runtime.prepare import prepare
 from runtime.vault import VAULT_READ
 from schemas.codec import HEADER, MAGIC, decode, to_record
-from schemas.events import AuditEvent, InstanceReceived, ReceivedInstance
+from schemas.events import AuditEvent, InstanceDeidentified, InstanceReceived, ReceivedInstance
 from schemas.rows import AlertRow, AuditEntryRow, DeadlineRow, QuarantinedObjectRow
 from schemas.topics import catalogue, dead_letter_topic
 from stream_processors import catalogue as step_catalogue
+from stream_processors.deidentification.text_detection import TextDetector
 from tests.support import hostile, planted
 from tests.support.cluster import PROFILES, engines, is_ours
 from tests.support.hostile import Pager
@@ -49,6 +53,8 @@ pytestmark = pytest.mark.timeout(1800)
 """seconds: a machine that does ten other things takes ten times as long."""
 SITES = ("north", "south")
 PORTAL_SITE, FOLDER_SITE = SITES
+CLEANED_SITE = FOLDER_SITE
+"""Where burned-in text is blanked; at the other one such pixels are withheld."""
 RUN_STEP = (
     "import sys, stream_processors.steps as steps; steps.__path__.append(sys.argv.pop(1)); "
     "from stream_processors.__main__ import main; main(sys.argv[1:])"
@@ -456,7 +462,13 @@ def seen(
     pager = Pager(failures=2)
     real = engines(request.param, servers)
     with system(
-        folder, sites=SITES, receiver=False, log_level="DEBUG", engines=real, started=False
+        folder,
+        sites=SITES,
+        cleaned=(CLEANED_SITE,),
+        receiver=False,
+        log_level="DEBUG",
+        engines=real,
+        started=False,
     ) as running:
         sites = [site.model_copy(update={"webhook_url": pager.url}) for site in running.settings.sites]
         running.settings = running.settings.model_copy(update={"sites": sites})
@@ -542,6 +554,42 @@ def test_everything_that_could_have_leaked_did_happen(seen):
     assert letters.keys() == {dead_letter_topic(name) for name in (*consumers(), *RAISERS)}
 
 
+def test_a_name_in_the_pixels_is_blanked_where_the_site_cleans_and_withheld_where_it_does_not(seen):
+    running = connect(seen.system.settings, "cli")
+    seen.system.connections = running
+    gone_on = [
+        event
+        for topic in ("instance.deidentified.v1", "instance.cleaned.v1")
+        for record in seen.records(topic)
+        if isinstance(event := decode(record.value, running.registry), InstanceDeidentified)
+    ]
+    files = {
+        (event.envelope.site, instance.instance): running.objects.get(instance.bucket, instance.object_key)
+        for event in gone_on
+        for instance in event.instances
+    }
+    running.close()
+    sent = pydicom.dcmread(io.BytesIO(seen.studies[2].files[0]))
+    made = {
+        site: [
+            each
+            for (at, _), data in files.items()
+            if at == site and (each := pydicom.dcmread(io.BytesIO(data))).SOPClassUID == sent.SOPClassUID
+        ]
+        for site in SITES
+    }
+    (withheld,), (cleaned,) = made[PORTAL_SITE], made[CLEANED_SITE]
+    letters, detector = planted.letters_in_pixels(), TextDetector()
+    before, after = (np.repeat(each.pixel_array[..., None], 3, axis=2) for each in (sent, cleaned))
+
+    assert "PixelData" not in withheld
+    assert "113101" in {item.CodeValue for item in cleaned.DeidentificationMethodCodeSequence}
+    assert len(np.unique(before[letters])) == len(np.unique(after[letters])) == 1
+    assert before[letters].max() == 230 > after[letters].max()
+    assert detector.find(before, close=True)
+    assert detector.find(after, close=True) == []
+
+
 @pytest.fixture(scope="module")
 def leaks(seen, tmp_path_factory) -> list[Leak]:
     """What the searcher says of a step that leaks on purpose, run on what the system left."""
@@ -607,6 +655,7 @@ def test_every_read_of_identity_left_an_audit_event_with_its_purpose(seen):
     assert Counter((event.action, event.actor, event.purpose) for event in opened) == {
         (VAULT_READ, "reader", "treatment"): seen.named_pages,
         (RAW_READ, "deidentify", "de-identification"): len(received),
+        (RAW_READ, "clean_pixels", "de-identification"): 1,
         (RAW_READ, "stow", "quarantine"): refused["stow"],
         (RAW_READ, "folder", "quarantine"): refused["folder"],
         (RAW_READ, "stow", "ingest"): 1,

@@ -280,6 +280,25 @@ def test_device_regions_put_an_image_at_risk(rows: tuple[str, str]) -> None:
     assert deidentify(to_bytes(source), NAMES).pixels_at_risk == "device-region"
 
 
+@pytest.mark.parametrize(
+    ("modality", "says", "options", "reason"),
+    [
+        ("CR", "", {"113101"}, "radiograph"),
+        ("CR", "NO", {"113101"}, None),
+        ("CR", "YES", {"113101"}, "burned-in-annotation"),
+        ("CR", "", set(), None),
+        ("DX", "", {"113101"}, None),
+    ],
+)
+def test_a_computed_radiograph_is_looked_at_where_pixels_are_cleaned(
+    modality: str, says: str, options: set[str], reason: str | None
+) -> None:
+    source = dx_chest("a")
+    source.Modality, source.BurnedInAnnotation = modality, says
+    made = deidentify(to_bytes(source), NAMES, Profile(frozenset(options)))
+    assert made.pixels_at_risk == reason
+
+
 def test_the_option_chooses_the_policy_and_defacing_is_named_and_refused() -> None:
     assert clean_pixels.policy_of(DEFAULT) is withhold
     assert clean_pixels.policy_of(Profile(frozenset({"113101"}))) is clean_pixels.clean_pixels

@@ -78,6 +78,7 @@ print(json.dumps(here.digests(list if sys.argv[1] == "forward" else lambda each:
 """
 
 
+@pytest.mark.timeout(300)  # two more interpreters, which a busy machine starts slowly
 def test_two_workers_that_share_nothing_but_the_key_give_the_same_bytes() -> None:
     found = []
     for order, seed in (("forward", "1"), ("backward", "2")):

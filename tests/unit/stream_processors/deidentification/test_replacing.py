@@ -160,14 +160,16 @@ def test_memory_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(replacing, "MAX_KNOWN", 3)
     monkeypatch.setattr(replacing, "MAX_KNOWN_BYTES", 8)
     change = decides()
-    done = Done(b"", (), b"", frozenset(), frozenset(), frozenset())
+    none: frozenset[str] = frozenset()
+    anybodys, own = Done(b"", (), b"", none, none, none), Done(b"", (), b"", frozenset({"name"}), none, none)
     sizes = []
     for number in range(4):
         change.value(KERNEL, "SH", "scrub", b"HEAD%d" % number, EXPLICIT_LITTLE)
         change.uid(f"1.2.{number}")
-        change.remember(b"%d" % number, done)
-        sizes.append((len(change.known), len(change.uids), len(change.runs)))
-    assert sizes == [(1, 1, 1), (2, 2, 2), (3, 3, 3), (1, 1, 1)]
+        change.remember(IMPLICIT_LITTLE, b"%d" % number, anybodys, is_anybodys=True)
+        change.remember(IMPLICIT_LITTLE, b"%d" % number, own, is_anybodys=False)
+        sizes.append((len(change.known), len(change.uids), len(change.runs), len(change.anybodys)))
+    assert sizes == [(1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3), (1, 1, 1, 1)]
     change.value(KERNEL, "SH", "scrub", b"HEAD AND", EXPLICIT_LITTLE)
     assert len(change.known) == 2
     change.value(KERNEL, "SH", "scrub", b"HEAD AND ", EXPLICIT_LITTLE)
@@ -192,7 +194,12 @@ def test_a_long_value_is_decided_like_a_short_one_and_nothing_of_it_prints() -> 
     assert change.value(0x00187006, "LT", "clean-text", long + b"ZQNAME", EXPLICIT_LITTLE) == long.strip()
     change.value(KERNEL, "SH", "scrub", b"ZQTEXT", EXPLICIT_LITTLE)
     change.uid("1.2.3.4711")
-    change.remember(b"ZQRUN", Done(b"ZQRUN", (), b"ZQRUN", frozenset(), frozenset(), frozenset()))
+    change.remember(
+        IMPLICIT_LITTLE,
+        b"ZQRUN",
+        Done(b"ZQRUN", (), b"ZQRUN", frozenset(), frozenset(), frozenset()),
+        is_anybodys=False,
+    )
     change.seeking(frozenset({"zqname"}))
     assert "ZQ" not in repr(change).upper().replace("ZQPID", "ZQ")
     assert "4711" not in repr(change)
@@ -205,3 +212,18 @@ def test_files_of_a_patient_share_what_was_decided() -> None:
     assert replacing_for(NAMES, DEFAULT, "", "ZQOTHER", "1.2.3", b"").days != one.days
     assert nobody(NAMES, DEFAULT).patient == nobody(NAMES, DEFAULT).issuer == ""
     assert nobody(NAMES, DEFAULT).character_set == b""
+
+
+def test_patients_share_only_what_another_would_get_too() -> None:
+    one, other = (replacing_for(NAMES, DEFAULT, "", each, "1.2.3", b"") for each in ("ZQPID", "ZQOTHER"))
+    none: frozenset[str] = frozenset()
+    done = Done(b"", (), b"", none, none, none)
+    one.remember(EXPLICIT_LITTLE, b"of nobody", done, is_anybodys=True)
+    one.remember(EXPLICIT_LITTLE, b"of one", done, is_anybodys=False)
+    assert other.anybodys.get((EXPLICIT_LITTLE, b"of nobody")) == done
+    assert (EXPLICIT_LITTLE, b"of one") in one.runs
+    assert (EXPLICIT_LITTLE, b"of one") not in other.anybodys
+    assert (IMPLICIT_LITTLE, b"of nobody") not in other.anybodys
+    assert not one.seeking(frozenset({"zqname"})).anybodys
+    assert one.of_another.days != one.days
+    assert one.of_another.patient != one.patient
