@@ -64,6 +64,8 @@ class Recipe:
     whole_from: float = 1.0
     """Share of a cell that a finding must cover for the map to show it fully there: less than all of it where findings are
     thin or taper off, since what is to be learnt is how far they reach."""
+    reach_weight: float = 0.0
+    """Error on the rows and columns that a finding lies in, which boxes are drawn from, beside that on the map's cells."""
 
 
 def truth_of(recipe: Recipe, example: Example) -> NDArray[np.bool_]:

@@ -62,4 +62,5 @@ RECIPE = Recipe(
     froc_label="nodule",
     map_weight=1.0,
     whole_from=0.125,
+    reach_weight=1.0,
 )
