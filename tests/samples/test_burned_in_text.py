@@ -16,7 +16,7 @@ from stream_processors.deidentification import DEFAULT, Deidentified, Profile, R
 from stream_processors.deidentification.clean_pixels import clean_pixels
 from stream_processors.deidentification.pixels_at_risk import withhold
 
-SAMPLES = Path(__file__).parents[5] / "shared" / "dicom-samples"
+SAMPLES = Path(__file__).parents[3] / "shared" / "dicom-samples"
 NAMES = Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
 CLEANING = Profile(DEFAULT.options | {"113101"})
 WRITTEN = {

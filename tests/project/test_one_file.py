@@ -59,6 +59,8 @@ async def run(result: Findings, context: StepContext) -> AsyncIterator[Output]:
 
 STEP = Step(summary="Takes results and says nothing.", reads=("findings.v1",), emits=(), run=run)
 '''
+pytestmark = pytest.mark.timeout(300)
+"""seconds: each test starts a Python, or a pytest, of its own."""
 FILES = {
     "sinks/noop_sink.py": SINK,
     "sinks/notifiers/noop_notifier.py": SINK,
