@@ -120,11 +120,12 @@ def _classes(label: Label, said: dict[str, Any]) -> str:
 def _found(told: dict[str, Any]) -> Iterator[str]:
     measured = told["measured"]
     yield "## Where it says a finding is"
-    yield "Pointing: the map's strongest cell touches the finding. IoU: of the region's cells with those that the finding covers by an"
-    yield "eighth or more. Box: every edge within one cell of the finding's own, which is taken to the pixel, among true positives."
-    yield "A box is drawn round the part that touches the strongest cell (cells touch by sides and corners: a thin slanting finding"
-    yield "is one) or, where findings lie in several places, round everything; either is held to the whole finding. Which of the"
-    yield "two a label has, and from which logit of the map a cell belongs to it, was chosen on the calibration images.\n"
+    yield "Pointing: the map's strongest cell touches the finding. IoU: of the region with the finding, on quarters of cells."
+    yield "Box: every edge within one cell of the finding's own, which is taken to the pixel, among true positives. The map is"
+    yield "read between its cells in a straight line, and a box drawn round the part at its strongest cell (parts that touch by"
+    yield "a corner are one) or, where findings lie in several places, round everything; either is held to the whole finding."
+    yield "Which of the two a label has, and from which logit of the map a place belongs to it, was chosen on the calibration"
+    yield "images.\n"
     yield "| Finding | Pointing | IoU | Box within a cell | Drawn round | From logit |\n|---|---|---|---|---|---|"
     for name, each in measured["labels"].items():
         where, label = each["localisation"], told["labels"][name]

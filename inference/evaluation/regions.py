@@ -1,4 +1,4 @@
-"""Where a map says a finding is, against where it is: pointing game, overlap, boxes, FROC. In cells of the map."""
+"""Where a map says a finding is, against where it is: pointing game, overlap, boxes, FROC."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Found:
     pointed: bool
     """Whether the strongest cell touches the finding."""
     overlap: float
-    """Intersection over union of the region and the finding's cells."""
+    """Intersection over union of the region and the finding, on the region's grid."""
     box_error: float
     """Largest distance, in cells, between an edge of the region's box and the finding's, the finding's to the pixel."""
 
@@ -42,8 +42,8 @@ def touched(mask: NDArray[np.bool_], cells: int) -> Cells:
 
 def compare(cam: NDArray[np.floating], mask: NDArray[np.bool_], label: Label) -> Found:
     """``cam`` are the map's logits (h, w), ``mask`` the finding in model pixels: the box is held to all of these."""
-    truth = touched(mask, cam.shape[0])
     region = marked(cam, label)
+    truth = touched(mask, region.shape[0])
     peak = np.unravel_index(int(cam.argmax()), cam.shape)
     step = mask.shape[0] // cam.shape[0]
     around = mask[peak[0] * step : (peak[0] + 1) * step, peak[1] * step : (peak[1] + 1) * step]
