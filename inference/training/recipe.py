@@ -80,7 +80,7 @@ def coarse(recipe: Recipe, example: Example) -> NDArray[np.float32]:
     for name, mask in example.masks.items():
         parts = mask.reshape(recipe.cells, step, recipe.cells, step)
         made[recipe.labels.index(name)] = parts.mean(axis=(1, 3))
-    return np.minimum(made / np.float32(recipe.whole_from), np.float32(1))
+    return np.asarray(np.minimum(made / np.float32(recipe.whole_from), np.float32(1)), dtype=np.float32)
 
 
 def digest(recipe: Recipe, wanted: Iterable[int]) -> str:

@@ -104,8 +104,7 @@ def reached(*columns):
 def test_a_map_that_reaches_a_cell_too_far_is_as_wrong_as_one_that_stops_a_cell_short():
     truth = reached(2, 3, 4)[1]
     right, far, short = (
-        float(train.reach_error(reached(*columns)[0], truth))
-        for columns in ((2, 3, 4), (2, 3, 4, 5), (2, 3))
+        float(train.reach_error(reached(*columns)[0], truth)) for columns in ((2, 3, 4), (2, 3, 4, 5), (2, 3))
     )
 
     assert far == pytest.approx(short)
