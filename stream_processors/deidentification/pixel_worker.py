@@ -5,6 +5,7 @@ A process of its own, so that a decoder that hangs, crashes or asks for all memo
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import sys
@@ -55,6 +56,7 @@ def main(parent: int, make: Callable[[], Detector] = TextDetector) -> int:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)  # the detector's library logs file names and sizes
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a library that prints must not speak into the answers
     detector = make()

@@ -6,7 +6,6 @@ in tiles that overlap.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Final
 
@@ -45,7 +44,6 @@ class TextDetector:
     """The detector, loaded once for each process (some 0.5 s)."""
 
     def __init__(self) -> None:
-        logging.disable(logging.CRITICAL)  # the library logs file names and sizes
         self._library = RapidOCR(
             params={
                 "Global.log_level": "critical",

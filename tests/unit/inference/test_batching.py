@@ -127,12 +127,12 @@ def test_no_plan_takes_too_many_or_starves_the_urgent(drawn, size, now):
 
 async def test_images_of_many_callers_go_together_and_each_gets_its_own_row():
     backend = Recorder()
-    batcher = Batcher(backend, max_batch=8, in_flight=2)
+    batcher = Batcher(backend, max_batch=8, in_flight=2, max_wait_s=30.0)
 
-    answers = await asyncio.gather(*(batcher.submit(SPEC, image(i)) for i in range(20)))
+    answers = await asyncio.gather(*(batcher.submit(SPEC, image(i)) for i in range(24)))
 
-    assert [float(a["logits"][0]) for a in answers] == list(range(20))
-    assert [len(b) for b in backend.batches] == [8, 8, 4]
+    assert [float(a["logits"][0]) for a in answers] == list(range(24))
+    assert [len(b) for b in backend.batches] == [8, 8, 8]
     assert backend.most == 2
 
 
