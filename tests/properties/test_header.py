@@ -150,6 +150,17 @@ def test_it_reads_what_the_library_reads(data):
     assert (syntax, place.start, place.length) == (image.syntax, image.start, image.length)
 
 
+def test_a_first_length_with_a_letter_in_it_is_no_vr():
+    made = Dataset()
+    made.ReferencedImageSequence = Sequence([Dataset()])
+    made.ReferencedImageSequence[0].ReferencedSOPInstanceUID = "2.25." + "1" * 45
+
+    data = written(made, str(ImplicitVRLittleEndian))
+
+    assert b"\x08\x00\x40\x11B\x00\x00\x00" in data
+    assert read_header(data) is not None
+
+
 @MANY
 @given(files(), st.integers(0, 2))
 def test_geometry_is_the_same(data, frame):
