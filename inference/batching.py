@@ -33,7 +33,7 @@ COMPANY_S = 0.2
 takes two busy cores about as long, and the model could hardly begin sooner with all of them."""
 BATCHES_IN_FLIGHT = 4
 """Requests under way at once: two compute (the server's copies of a model), one waits there, one is being sent. With three a copy
-was idle for 5 % of the time at 8 ms an image, with four for 2 (measured): the server hands the next batch to a copy only when
+was idle for 5 % of the time at 8 ms an image, with four for 3 (measured): the server hands the next batch to a copy only when
 it is free, as it must where urgent requests may overtake."""
 
 
