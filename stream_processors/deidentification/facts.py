@@ -38,7 +38,7 @@ class Facts:
     marks: list[int]
     """Where what was done is to be said: (0012,0062) to (0012,0064), and (0028,0303)."""
     runs: list[tuple[int, bytes]]
-    """Where plain elements stand together, in order, with their bytes (see `runs`)."""
+    """Where plain elements stand together that an earlier file had, too, in order, with their bytes (see `runs`)."""
 
     def text(self, tag: int) -> str:
         """Decode one element as one text; "" when it is absent."""
@@ -99,7 +99,7 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
         entry = NO_ENTRY if found is not None else get(raw[at : at + width]) or walker.learn(table, at)
         tag = entry.tag or tag
         if begin >= 0 and (found is not None or tag > beyond or tag >> 16 != group or count == MOST_ELEMENTS):
-            runs.append(known.learn(raw, begin, at, inside))
+            known.learn(raw, begin, at, inside)
             begin = -1
         if tag > beyond:
             beyond = _passed(tag, at, marks)
@@ -109,7 +109,7 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
             # Where the head ends in a longer run, a shorter one may be known by the same bytes.
             at += len(run)
             continue
-        length_of, length_at, value_at, _code, _tag, _vr, _rule, plain = entry
+        length_of, length_at, value_at, _code, _tag, _vr, _rule, plain, _fixed = entry
         length = length_of(raw, at + length_at)[0]
         stop = at + value_at + length
         plain = plain and length <= MOST_BYTES and stop <= limit
@@ -122,7 +122,7 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
         if begin < 0 and plain:
             begin, group, count, inside = at, tag >> 16, 0, ()
         elif begin >= 0 and not plain:
-            runs.append(known.learn(raw, begin, at, inside))
+            known.learn(raw, begin, at, inside)
             begin = -1
         count += 1
         if tag in TAGS:
@@ -130,7 +130,7 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
             inside += ((tag, raw[at + value_at : stop]),)
         at = stop
     if begin >= 0:
-        runs.append(known.learn(raw, begin, at, inside))
+        known.learn(raw, begin, at, inside)
     marks += [at, at]
     return facts
 

@@ -2,7 +2,7 @@
 
 A run is a few neighbouring top-level elements of one group, none of them a sequence. It is looked up by its bytes: first
 for the facts in it, then, among what is known of the patient, for what becomes of it, and at last among what is the same
-for everybody. A file that repeats nothing is walked element by element, with the same outcome.
+for everybody. What repeats nothing is walked element by element, with the same outcome.
 """
 
 from __future__ import annotations
@@ -69,12 +69,11 @@ class Runs:
         """Bytes of the run that was last seen to begin so, and its first tag."""
         self.facts: dict[bytes, Found] = {}
 
-    def learn(self, raw: bytes, begin: int, stop: int, found: Found) -> tuple[int, bytes]:
-        """Remember a run; give where it begins, and its bytes."""
+    def learn(self, raw: bytes, begin: int, stop: int, found: Found) -> None:
+        """Remember a run. The file in which it is met first is walked element by element: most runs are never met again."""
         run = raw[begin:stop]
         if len(self.facts) >= MOST_RUNS:
             self.facts.clear()
             self.sizes.clear()
         self.sizes[run[:HEAD]] = (stop - begin, self._first(run))
         self.facts[run] = found
-        return begin, run
