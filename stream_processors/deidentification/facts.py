@@ -15,6 +15,8 @@ from stream_processors.deidentification.walker import Walker
 LAST_FACT: Final = 0x00401003
 """Beyond this tag nothing is asked; functional groups and pixels come later."""
 LAST_TAG: Final = 0xFFFFFFFF
+FIRST_PIXELS: Final = 0x7FE00008
+"""Pixels end a walk."""
 
 BOUNDS: Final = (0x00120064, 0x00280303, LAST_FACT)
 """Behind the first two stands what was done: (0012,0062) to (0012,0064), and (0028,0303)."""
@@ -91,7 +93,7 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
     facts = Facts({}, encoding, [], [])
     values, marks, runs = facts.values, facts.marks, facts.runs
     inside: Found = ()
-    begin, group, count, beyond = -1, -1, 0, BOUNDS[0]
+    begin, group, count, beyond, behind = -1, -1, 0, BOUNDS[0], -1
     while at < walker.size:
         size, tag = known.sizes.get(raw[at : at + HEAD], NOTHING)
         run = raw[at : at + size]
@@ -102,19 +104,21 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
             known.learn(raw, begin, at, inside)
             begin = -1
         if tag > beyond:
-            beyond = _passed(tag, at, marks)
+            beyond, behind = _passed(tag, at, marks), -1
         if found is not None:
             values.update([each for each in found if each[0] not in values] if found else ())
+            if at == behind:
+                known.join(runs[-1][1], run, walker.replacing.anybodys)
             runs.append((at, run))
             # Where the head ends in a longer run, a shorter one may be known by the same bytes.
-            at += len(run)
+            at = behind = at + len(run)
             continue
         length_of, length_at, value_at, _code, _tag, _vr, _rule, plain, _fixed = entry
         length = length_of(raw, at + length_at)[0]
         stop = at + value_at + length
         plain = plain and length <= MOST_BYTES and stop <= limit
-        if beyond == LAST_TAG and not plain:
-            break  # only runs are still of interest, and what comes now is large
+        if beyond == LAST_TAG and (stop > limit or tag >= FIRST_PIXELS):
+            break  # only runs are still of interest, and there are none behind
         if stop > limit:
             if length != UNDEFINED:
                 raise walker.cut_short(stop)

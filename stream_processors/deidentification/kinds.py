@@ -81,6 +81,7 @@ class Kinds:
         self.known: dict[bytes, Entry] = {}
         self.met: dict[bytes, Met] = {}
         self.item = struct.Struct(encoding.endian + "HHI").unpack_from
+        self.long = struct.Struct(encoding.endian + "I").pack
         self.item_end = struct.pack(encoding.endian + "HH", 0xFFFE, 0xE00D)
         self.runs = Runs(encoding)
         self.u16, self.u32 = encoding.length_u16(), encoding.length_u32()

@@ -143,7 +143,12 @@ class Replacing:
         if rule == rules.DUMMY:
             rule = rules.NEW_UID
         change = self.by_rule[rule]
-        before = [part.strip(" \0") for part in value.decode("latin-1").split("\\")]
+        text = value.decode("latin-1")
+        if "\\" not in text:
+            text = text.strip(" \0")
+            new = change(tag, vr, text)
+            return None if new == text else new.encode("latin-1")
+        before = [part.strip(" \0") for part in text.split("\\")]
         after = [change(tag, vr, part) for part in before]
         if after == before:
             return None

@@ -7,6 +7,7 @@ for everybody. What repeats nothing is walked element by element, with the same 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from stream_processors.deidentification.encoding import Encoding
@@ -15,6 +16,8 @@ MOST_ELEMENTS: Final = 16
 """of one run: a changed value costs a walk over its neighbours."""
 MOST_BYTES: Final = 1024
 """bytes of one element of a run."""
+MOST_BYTES_OF_RUN: Final = 4096
+"""bytes of runs that were joined to one."""
 MOST_RUNS: Final = 4096
 """remembered for a profile: a few MB of headers."""
 HEAD: Final = 8
@@ -64,16 +67,24 @@ class Runs:
     """The runs of one encoding under one profile, learned as they come."""
 
     def __init__(self, encoding: Encoding) -> None:
-        self._first = encoding.tag
+        self._encoding = encoding
         self.sizes: dict[bytes, tuple[int, int]] = {}
         """Bytes of the run that was last seen to begin so, and its first tag."""
         self.facts: dict[bytes, Found] = {}
 
     def learn(self, raw: bytes, begin: int, stop: int, found: Found) -> None:
         """Remember a run. The file in which it is met first is walked element by element: most runs are never met again."""
-        run = raw[begin:stop]
+        self._remember(raw[begin:stop], found)
+
+    def join(self, one: bytes, other: bytes, anybodys: Mapping[tuple[Encoding, bytes], Done]) -> None:
+        """Remember two runs that stand together as one, where both are the same for everybody."""
+        both = (self._encoding, one) in anybodys and (self._encoding, other) in anybodys
+        if both and len(one) + len(other) <= MOST_BYTES_OF_RUN:
+            self._remember(one + other, self.facts.get(one, ()) + self.facts.get(other, ()))
+
+    def _remember(self, run: bytes, found: Found) -> None:
         if len(self.facts) >= MOST_RUNS:
             self.facts.clear()
             self.sizes.clear()
-        self.sizes[run[:HEAD]] = (stop - begin, self._first(run))
+        self.sizes[run[:HEAD]] = (len(run), self._encoding.tag(run))
         self.facts[run] = found

@@ -52,6 +52,9 @@ machine refused, an idle one would not."""
 ITEMS_BETWEEN_LOOKS: Final = 256
 """Items from one look at the clock to the next: asking the kernel for it costs more than an item's walk."""
 
+MOST_BYTES_OF_SEQUENCE: Final = 1024
+"""bytes of a nested sequence that is looked for among earlier ones."""
+
 MAX_REMEMBERED: Final = 8192
 """Harmless texts remembered, each no longer than the next constant."""
 MAX_REMEMBERED_BYTES: Final = 64
@@ -76,8 +79,9 @@ Edit = tuple[int, int, bytes, Path, int, str]
 """Start, stop, replacement, path, tag, rule: replace the bytes from start to stop. The rule is "" for a length that
 had to follow. A plain tuple, since a file has hundreds and a class would double the cost of each."""
 
-Table = tuple[Kinds, dict[bytes, bytes]]
-"""The kinds of an encoding, and short elements of this file with what has taken their place: frames repeat each other."""
+Table = tuple[Kinds, dict[bytes, bytes], set[tuple[int, bool, bytes]]]
+"""The kinds of an encoding, and what the frames of this file repeat: short elements with what has taken their place (b"": they stay), and
+sequences in which nothing changes, or of which nothing stays, with their depth and whether they are dropped."""
 
 _harmless: dict[tuple[str, bytes], None] = {}
 """Texts found to hold nothing but vocabulary: such texts identify nobody, whoever the patient is."""
@@ -97,6 +101,8 @@ class Walker:
         self.numbers: list[bytes] = []
         self.delta = 0
         self.items = 0
+        self.dropped = False
+        """Whether what is walked does not stay: only the names in it are of interest."""
         self.pixels_at = -1
         self.pixels_value_at = -1
         self.encapsulated = False
@@ -114,7 +120,7 @@ class Walker:
         This is the hot loop, written out: an element that stays costs two lookups and one comparison.
         """
         raw, edits, texts, numbers = self.raw, self.edits, self.texts, self.numbers
-        table, again = self.tables.get(encoding) or self._table(encoding)
+        table, again, _ = self.tables.get(encoding) or self._table(encoding)
         get, limit, removed = table.met.get, min(end, len(raw)), 0
         plain = self.replacing.pattern is None
         harmless: dict[tuple[str, bytes], None] = _harmless if plain else {}
@@ -167,7 +173,7 @@ class Walker:
                 new = again.get(raw[at:stop])
                 if new is None:
                     self._change(entry, encoding, at, raw[at + value_at : stop], path, depth)
-                else:
+                elif new:
                     edits.append((at, stop, new, path, tag, rule))
                     removed += size - len(new)
             at = stop
@@ -175,7 +181,7 @@ class Walker:
         return self._complete(at, end)
 
     def _table(self, encoding: Encoding) -> Table:
-        self.tables[encoding] = table = kinds(self.profile, encoding), {}
+        self.tables[encoding] = table = kinds(self.profile, encoding), {}, set()
         return table
 
     def _meet(self, table: Kinds, at: int) -> Met:
@@ -231,12 +237,29 @@ class Walker:
         if length == UNDEFINED and entry.vr in ("OB", "OW"):
             return self._fragments(encoding, at + entry.value_at)
         edits, texts, numbers, delta = len(self.edits), len(self.texts), len(self.numbers), self.delta
+        outer, self.dropped = self.dropped, True
         stop = self._sequence(entry, encoding, at, length, end, path, depth)
+        self.dropped = outer
         del self.edits[edits:], self.texts[texts:], self.numbers[numbers:]
         self.delta = delta
         return stop
 
     def _sequence(
+        self, entry: Entry, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int
+    ) -> int:
+        """Walk a sequence; one that was walked before, and has no part in the output or stays as it is, does so again."""
+        stop = at + entry.value_at + length
+        if length > MOST_BYTES_OF_SEQUENCE or stop > end or not depth:
+            return self._items(entry, encoding, at, length, end, path, depth)
+        known, mark = (depth, self.dropped, self.raw[at:stop]), len(self.edits)
+        settled = self.tables[encoding][2]
+        if known not in settled:
+            self._items(entry, encoding, at, length, end, path, depth)
+            if self.dropped or len(self.edits) == mark:
+                settled.add(known)
+        return stop
+
+    def _items(
         self, entry: Entry, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int
     ) -> int:
         """Walk the items of a sequence; UN is coded implicit inside, whatever surrounds it (PS3.5 §6.2.2)."""
@@ -253,7 +276,7 @@ class Walker:
         if length != UNDEFINED:
             self.edits.append((begin - 4, begin, b"", path, entry.tag, ""))
         start, at, number = at, begin, 0
-        table, _ = self.tables.get(inside) or self._table(inside)
+        table = (self.tables.get(inside) or self._table(inside))[0]
         while at < stop:
             tag, item_length = self._item(table, at)
             if tag != ITEM:
@@ -265,7 +288,7 @@ class Walker:
             at = self._one_item(table, at, item_length, stop, (path, entry.tag, number), depth + 1)
         if at != stop or length == UNDEFINED:
             raise self.cut_short()
-        self._follow(mark, self.delta - delta + length, length, encoding)
+        self._follow(mark, self.delta - delta + length, length, self.tables[encoding][0])
         self._note_methods(entry.tag, depth, (start, begin, at, at))
         return at
 
@@ -286,14 +309,14 @@ class Walker:
         after = self.data_set(encoding, begin, begin + length, path, depth)
         if after != begin + length:
             raise RefusedError("malformed")
-        self._follow(mark, self.delta - delta + length, length, encoding)
+        self._follow(mark, self.delta - delta + length, length, table)
         return after
 
-    def _follow(self, mark: int, length: int, before: int, encoding: Encoding) -> None:
+    def _follow(self, mark: int, length: int, before: int, table: Kinds) -> None:
         """Write the length that a changed content has, or take the place held for it away."""
         if length != before:
             start, stop, _, path, tag, rule = self.edits[mark]
-            self.edits[mark] = (start, stop, encoding.long(length), path, tag, rule)
+            self.edits[mark] = (start, stop, table.long(length), path, tag, rule)
         elif len(self.edits) == mark + 1:
             self.edits.pop()
         else:
@@ -333,7 +356,7 @@ class Walker:
         return self.size
 
     def _fragments(self, encoding: Encoding, at: int) -> int:
-        table, _ = self.tables.get(encoding) or self._table(encoding)
+        table = (self.tables.get(encoding) or self._table(encoding))[0]
         while True:
             tag, length = self._item(table, at)
             at += 8
@@ -396,6 +419,8 @@ class Walker:
             self._gathered(entry, encoding, at, len(value), stop, path, depth)
         else:
             self.identity.note(tag, vr, value)
+            if self.dropped:
+                return
         if rule == rules.REMOVE or vr == "SQ":
             self._replace(entry, encoding, at, stop, path)
             return
@@ -404,17 +429,15 @@ class Walker:
                 self._edit(entry, at, stop, path, entry.fixed)
             return
         new = self.replacing.value(tag, vr, rule, value, encoding)
-        if new is None:
-            if rule in _READ:
-                self.texts.append(value)
-            if rule == rules.SCRUB and len(value) <= MAX_REMEMBERED_BYTES and len(_harmless) < MAX_REMEMBERED:
-                _harmless[vr, value] = None
-            return
-        element = encoding.element(tag, vr, new)
-        self._edit(entry, at, stop, path, element)
-        if rule == rules.CLEAN:
-            self.texts.append(new)
-        elif len(value) <= MAX_REMEMBERED_BYTES:
+        short, element = len(value) <= MAX_REMEMBERED_BYTES, b""
+        if new is not None:
+            element = encoding.element(tag, vr, new)
+            self._edit(entry, at, stop, path, element)
+        elif rule == rules.SCRUB and short and len(_harmless) < MAX_REMEMBERED:
+            _harmless[vr, value] = None
+        if rule == rules.CLEAN or (new is None and rule in _READ):
+            self.texts.append(value if new is None else new)
+        elif short:
             self.tables[encoding][1][self.raw[at:stop]] = element
 
     def _replace(self, entry: Entry, encoding: Encoding, at: int, stop: int, path: Path) -> None:
