@@ -135,7 +135,7 @@ def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, policy: Pixe
     ours = _own_pieces(file)
     verdict = PASSED if ours is not None and walker.pixels_at >= 0 else _judged(file, policy)
     syntax = verdict.transfer_syntax_uid or source.transfer_syntax_uid
-    codes = tuple(sorted({*profile.codes, *verdict.codes}))
+    codes = tuple(sorted({*profile.codes, *verdict.codes})) if verdict.codes else profile.codes
     edits: list[Edit] = []
     if ours is not None:
         pieces, header_size = ours, source.size
@@ -311,9 +311,15 @@ def _pieces(
 
 def _size(pieces: tuple[bytes | Range, ...]) -> int:
     """Give the bytes of pieces, -1 where only their fragments know."""
-    if any(not isinstance(each, bytes) and each.how == FRAGMENTS for each in pieces):
-        return -1
-    return sum(len(each) if isinstance(each, bytes) else each.stop - each.start for each in pieces)
+    size = 0
+    for each in pieces:
+        if isinstance(each, bytes):
+            size += len(each)
+        elif each.how == FRAGMENTS:
+            return -1
+        else:
+            size += each.stop - each.start
+    return size
 
 
 def _pixels(file: _File, verdict: Verdict) -> tuple[bytes | Range, ...]:

@@ -45,8 +45,8 @@ class Entry(NamedTuple):
     vr: str
     rule: str
     plain: bool
-    """Whether it may be part of a run (see `runs`): its neighbours have no say in it, it holds no others, and the slices
-    of a series share it."""
+    """Whether it may be part of a run (see `runs`): its neighbours have no say in it, it holds no others that stay, and
+    the slices of a series share it."""
     fixed: bytes | None = None
     """The element that takes its place whatever its value is."""
 
@@ -110,7 +110,7 @@ class Kinds:
         rule = rules.rule(self.profile, tag, coded)
         vr = vr_of(tag) if coded == "UN" and rule != rules.REMOVE else coded
         code = self._code(tag, vr, rule)
-        plain = code in PLAIN_CODES and vr != "SQ" and tag not in VARYING
+        plain = code in PLAIN_CODES and (vr != "SQ" or rule == rules.REMOVE) and tag not in VARYING
         fixed = self._fixed(tag, vr, rule) if code == CHANGE else None
         if fixed is not None and not names_somebody(tag, vr):
             code = FIXED

@@ -118,7 +118,14 @@ class Replacing:
             if len(self.with_words) >= MAX_WORDS:
                 self.with_words.clear()
             self.with_words[words] = replace(
-                self, pattern=matcher(words), known={}, runs={}, anybodys={}, personal=set(), once=set(), with_words={}
+                self,
+                pattern=matcher(words),
+                known={},
+                runs={},
+                anybodys={},
+                personal=set(),
+                once=set(),
+                with_words={},
             )
         return self.with_words[words]
 
@@ -217,7 +224,13 @@ def replacing_for(
     patient = pseudonyms.patient_key_for(issuer, patient_id, scope)
     everybody = nobody(pseudonyms, profile)
     return Replacing(
-        pseudonyms, profile, patient, issuer, character_set, anybodys=everybody.anybodys, personal=everybody.personal
+        pseudonyms,
+        profile,
+        patient,
+        issuer,
+        character_set,
+        anybodys=everybody.anybodys,
+        personal=everybody.personal,
     )
 
 

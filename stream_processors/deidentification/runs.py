@@ -1,8 +1,8 @@
 """Runs of plain elements: the files of a series repeat each other, and what was decided for equal bytes holds again.
 
-A run is a few neighbouring top-level elements of one group, none of them a sequence. It is looked up by its bytes: first
-for the facts in it, then, among what is known of the patient, for what becomes of it, and at last among what is the same
-for everybody. What repeats nothing is walked element by element, with the same outcome.
+A run is a few neighbouring top-level elements of one group, none of them a sequence that stays. It is looked up by its
+bytes: first for the facts in it, then, among what is the same for everybody and what is known of the patient, for what
+becomes of it. What repeats nothing is walked element by element, with the same outcome.
 """
 
 from __future__ import annotations

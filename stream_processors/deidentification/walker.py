@@ -7,7 +7,6 @@ in file order; everything between them is untouched.
 
 from __future__ import annotations
 
-import struct
 import time
 from typing import Final
 
@@ -80,8 +79,9 @@ Edit = tuple[int, int, bytes, Path, int, str]
 had to follow. A plain tuple, since a file has hundreds and a class would double the cost of each."""
 
 Table = tuple[Kinds, dict[bytes, bytes], set[tuple[int, bool, bytes]]]
-"""The kinds of an encoding, and what the frames of this file repeat: short elements with what has taken their place (b"": they stay), and
-sequences in which nothing changes, or of which nothing stays, with their depth and whether they are dropped."""
+"""The kinds of an encoding, and what the frames of this file repeat: short elements with what has taken their place
+(b"": they stay), and sequences in which nothing changes, or of which nothing stays, with their depth and whether they
+are dropped."""
 
 _harmless: dict[tuple[str, bytes], None] = {}
 """Texts found to hold nothing but vocabulary: such texts identify nobody, whoever the patient is."""
