@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -18,6 +19,7 @@ LAST_TAG: Final = 0xFFFFFFFF
 
 BOUNDS: Final = (0x00120064, 0x00280303, LAST_FACT)
 """Behind the first two stands what was done: (0012,0062) to (0012,0064), and (0028,0303)."""
+LIMITS: Final = (*BOUNDS, LAST_TAG)
 
 TAGS: Final = frozenset(
     {
@@ -81,6 +83,9 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
 ) -> Facts:
     """Step over the top level, from run to run where they are known, and change nothing.
 
+    Where a run ends follows from its own bytes, and of a fact that is given twice the first one counts: what was
+    read before decides how fast a file is read, never what is found in it.
+
     Raises
     ------
     RefusedError, MoreNeededError
@@ -91,20 +96,21 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
     facts = Facts({}, encoding, [], [])
     values, marks, runs = facts.values, facts.marks, facts.runs
     inside: Found = ()
-    begin, group, count, beyond = -1, -1, 0, BOUNDS[0]
+    begin, group, count, beyond, over = -1, -1, 0, BOUNDS[0], BOUNDS[0]
     while at < walker.size:
         size, tag = known.sizes.get(raw[at : at + HEAD], NOTHING)
         run = raw[at : at + size]
         found = known.facts.get(run)
         entry = NO_ENTRY if found is not None else get(raw[at : at + width]) or walker.learn(table, at)
         tag = entry.tag or tag
-        if begin >= 0 and (found is not None or tag > beyond or tag >> 16 != group or count == MOST_ELEMENTS):
+        if begin >= 0 and (found is not None or tag > over or tag >> 16 != group or count == MOST_ELEMENTS):
             runs.append(known.learn(raw, begin, at, inside))
             begin = -1
         if tag > beyond:
             beyond = _passed(tag, at, marks)
         if found is not None:
-            values.update([each for each in found if each[0] not in values] if found else ())
+            for fact in found:
+                values.setdefault(*fact)
             runs.append((at, run))
             # Where the head ends in a longer run, a shorter one may be known by the same bytes.
             at += len(run)
@@ -112,7 +118,7 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
         length_of, length_at, value_at, _code, _tag, _vr, _rule, plain = entry
         length = length_of(raw, at + length_at)[0]
         stop = at + value_at + length
-        plain = plain and length <= MOST_BYTES and stop <= limit
+        plain = plain and length <= MOST_BYTES
         if beyond == LAST_TAG and not plain:
             break  # only runs are still of interest, and what comes now is large
         if stop > limit:
@@ -121,6 +127,7 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
             stop = walker.skipped(entry, encoding, at)
         if begin < 0 and plain:
             begin, group, count, inside = at, tag >> 16, 0, ()
+            over = LIMITS[bisect_left(BOUNDS, tag)]
         elif begin >= 0 and not plain:
             runs.append(known.learn(raw, begin, at, inside))
             begin = -1
@@ -139,4 +146,4 @@ def _passed(tag: int, at: int, marks: list[int]) -> int:
     """Note the bounds that a tag lies behind; give the next one."""
     while len(marks) < len(BOUNDS) and tag > BOUNDS[len(marks)]:
         marks.append(at)
-    return BOUNDS[len(marks)] if len(marks) < len(BOUNDS) else LAST_TAG
+    return LIMITS[len(marks)]

@@ -94,6 +94,8 @@ class Walker:
         self.methods = (-1, -1, -1, -1)
         """Of the sequence of methods at top level: its start, its first item, the end of its last, its end."""
         self.until = time.thread_time() + MAX_SECONDS
+        self.creators: dict[int, str] = {}
+        """Of private blocks at top level, which is walked in parts."""
 
     def data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per element would cost more than its work
         self, encoding: Encoding, at: int, end: int, path: Path = (), depth: int = 0
@@ -107,7 +109,7 @@ class Walker:
         get, width, limit = table.known.get, encoding.key_width, min(end, len(self.raw))
         plain = self.replacing.pattern is None
         harmless: dict[tuple[str, bytes], None] = _harmless if plain else {}
-        private: dict[int, str] = {}
+        private: dict[int, str] = {} if depth else self.creators
         while at < limit:
             entry = get(raw[at : at + width]) or self.learn(table, at)
             length_of, length_at, value_at, code, tag, vr, rule, _ = entry
