@@ -20,12 +20,14 @@ def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[i
     everybodys, own = walker.replacing.anybodys, walker.replacing.runs
     identity, edits = walker.identity, walker.edits
     for begin, run in runs:
+        key = encoding, run
+        done = everybodys.get(key) or own.get(key)
+        if done is None and walker.replacing.is_first(key):
+            continue  # walked with what lies between
         if begin != at and walker.data_set(encoding, at, begin) != begin:
             raise RefusedError("malformed")
         at = begin + len(run)
-        key = encoding, run
-        done = everybodys.get(key) or own.get(key) or _met(walker, encoding, run)
-        output, steps, texts, words, uids, dates = done
+        output, steps, texts, words, uids, dates = done or _met(walker, encoding, run)
         if steps:
             edits.append((begin, at, output, steps, 0, RUN))
         if texts:

@@ -39,7 +39,7 @@ ELEMENTS = (
     (0x00280301, "CS", b"YES"), (0x00280301, "CS", b"NO"), (0x00280302, "CS", b"YES"), (0x00280A02, "CS", b"FLUORO"),
     (0x00401001, "SH", b"ZQ"), (0x00401003, "SH", b"STAT"), (0x00401003, "SH", b"LOW"), (0x00401004, "LO", b"WALK"),
     (0x00540081, "US", b"\1\0"), (0x00880140, "UI", b"1.2.3.6"), (0x20500020, "CS", b"IDENTITY"),
-    (0x00204000, "LT", b"CHEST " * 200),
+    (0x00204000, "LT", b"CHEST " * 200), (0x00180020, "CS", b"SE"),
 )  # fmt: skip
 """Tag, VR and value: facts and their neighbours, on both sides of the places where our own marks go; some twice."""
 
@@ -126,6 +126,17 @@ def test_marks_stand_in_their_place_after_a_file_whose_order_is_another() -> Non
     cold = outcome(raw, DEFAULT)
     forget()
     outcome(file_of([29, 24, 25]), DEFAULT)
+    assert outcome(raw, DEFAULT) == cold
+
+
+def test_runs_that_are_joined_in_one_file_do_not_reach_across_a_mark_in_another() -> None:
+    """Study Description and Scanning Sequence, joined where (0012,0062) stood before both, and parted by it elsewhere."""
+    forget()
+    raw = file_of([11, 34])
+    cold = outcome(raw, DEFAULT)
+    forget()
+    for _ in range(4):
+        outcome(file_of([29, 11, 34]), DEFAULT)
     assert outcome(raw, DEFAULT) == cold
 
 

@@ -307,13 +307,16 @@ def test_items_have_a_limit_and_time_too(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(RefusedError, match="too-large"):
         walk(raw, one)
     monkeypatch.setattr(walker, "MAX_ITEMS", 5)
+    monkeypatch.setattr(walker, "ITEMS_BETWEEN_LOOKS", 5)
     late = Walker(raw, len(raw), DEFAULT, replacing_for(NAMES, DEFAULT, "", "ZQPID", "1.2.3", b""))
+    late.data_set(one, 0, len(raw))
     assert 0 < late.until - time.thread_time() <= walker.MAX_SECONDS
-    late.until = time.thread_time() - 1
+    late.items, late.until = 0, time.thread_time() - 1
     with pytest.raises(RefusedError, match="deadline"):
         late.data_set(one, 0, len(raw))
+    late.items = 0
     late.resume()
-    assert late.until > time.thread_time()
+    assert late.data_set(one, 0, len(raw)) == len(raw)
 
 
 @pytest.mark.parametrize("encoding", EVERY, ids=NAMES_OF)
