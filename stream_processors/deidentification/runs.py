@@ -7,6 +7,7 @@ becomes of it. What repeats nothing is walked element by element, with the same 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -22,6 +23,15 @@ MOST_RUNS: Final = 4096
 """remembered for a profile: a few MB of headers."""
 HEAD: Final = 8
 """bytes by which the beginning of a run is known: tag, VR and length, or tag and length."""
+
+LAST_FACT: Final = 0x00401003
+"""Beyond this tag no fact is asked for; functional groups and pixels come later."""
+LAST_TAG: Final = 0xFFFFFFFF
+
+BOUNDS: Final = (0x00120064, 0x00280303, LAST_FACT)
+"""Behind the first two stands what was done: (0012,0062) to (0012,0064), and (0028,0303). No run reaches across one, in
+whatever order the elements of the file stand in which it is met first."""
+LIMITS: Final = (*BOUNDS, LAST_TAG)
 
 VARYING: Final = frozenset(
     {
@@ -43,6 +53,11 @@ NOTHING: Final = (0, 0)
 
 Found = tuple[tuple[int, bytes], ...]
 """Tags and values of the facts in a run."""
+
+
+def bound_of(tag: int) -> int:
+    """Give the bound that no element of a run which begins so lies behind."""
+    return LIMITS[bisect_left(BOUNDS, tag)]
 
 
 class Done(NamedTuple):
@@ -77,9 +92,10 @@ class Runs:
         self._remember(raw[begin:stop], found)
 
     def join(self, one: bytes, other: bytes, anybodys: Mapping[tuple[Encoding, bytes], Done]) -> None:
-        """Remember two runs that stand together as one, where both are the same for everybody."""
-        both = (self._encoding, one) in anybodys and (self._encoding, other) in anybodys
-        if both and len(one) + len(other) <= MOST_BYTES_OF_RUN:
+        """Remember two runs that stand together as one, where both are the same for everybody, and no bound lies between."""
+        tag, short = self._encoding.tag, len(one) + len(other) <= MOST_BYTES_OF_RUN
+        both = short and (self._encoding, one) in anybodys and (self._encoding, other) in anybodys
+        if both and tag(other) <= bound_of(tag(one)):
             self._remember(one + other, self.facts.get(one, ()) + self.facts.get(other, ()))
 
     def _remember(self, run: bytes, found: Found) -> None:

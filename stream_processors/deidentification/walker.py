@@ -111,6 +111,8 @@ class Walker:
         self.until = -1.0
         """Processor time at which the walk is given up; below 0 until the clock is looked at."""
         self.tables: dict[Encoding, Table] = {}
+        self.creators: dict[int, str] = {}
+        """Of private blocks at top level, which is walked in parts."""
 
     def data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per element would cost more than its work
         self, encoding: Encoding, at: int, end: int, path: Path = (), depth: int = 0
@@ -124,7 +126,7 @@ class Walker:
         get, limit, removed = table.met.get, min(end, len(raw)), 0
         plain = self.replacing.pattern is None
         harmless: dict[tuple[str, bytes], None] = _harmless if plain else {}
-        private: dict[int, str] = {}
+        private: dict[int, str] = {} if depth else self.creators
         while at < limit:
             size, code, tag, vr, rule, value_at, entry = get(raw[at : at + HEAD]) or self._meet(table, at)
             if size < 0:
