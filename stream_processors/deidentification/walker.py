@@ -172,18 +172,19 @@ class Walker:
                     edits.append((at, stop, new, path, tag, rule))
                     removed += size - len(new)
             elif code == CHANGE:
-                new = again.get(raw[at:stop])
-                if new is None:
+                before = again.get(raw[at:stop])
+                if before is None:
                     self._change(entry, encoding, at, raw[at + value_at : stop], path, depth)
-                elif new:
-                    edits.append((at, stop, new, path, tag, rule))
-                    removed += size - len(new)
+                elif before:
+                    edits.append((at, stop, before, path, tag, rule))
+                    removed += size - len(before)
             at = stop
         self.delta -= removed
         return self._complete(at, end)
 
     def _table(self, encoding: Encoding) -> Table:
-        self.tables[encoding] = table = kinds(self.profile, encoding), {}, set()
+        table: Table = (kinds(self.profile, encoding), {}, set())
+        self.tables[encoding] = table
         return table
 
     def _meet(self, table: Kinds, at: int) -> Met:
