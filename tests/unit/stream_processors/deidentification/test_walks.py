@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
-from stream_processors.deidentification import DEFAULT, MoreNeededError, Profile, RefusedError, walker
+from stream_processors.deidentification import DEFAULT, MoreNeededError, Profile, RefusedError, budget, walker
+from stream_processors.deidentification.edits import spliced
 from stream_processors.deidentification.encoding import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -18,7 +19,6 @@ from stream_processors.deidentification.encoding import (
     UNDEFINED,
     Encoding,
 )
-from stream_processors.deidentification.repeats import spliced
 from stream_processors.deidentification.replacing import replacing_for
 from stream_processors.deidentification.walker import Walker
 
@@ -123,7 +123,7 @@ def test_what_does_not_change_is_not_edited(encoding: Encoding) -> None:
     assert made.delta == 0
     assert sorted(set(made.texts)) == [b"HEAD"]
     assert set(made.numbers) == {b"0.5\\0.5 "}
-    assert made.items == 4  # with the delimiter
+    assert made.budget.items == 4  # with the delimiter
 
 
 @pytest.mark.parametrize("encoding", EVERY, ids=NAMES_OF)
@@ -301,21 +301,26 @@ def test_nesting_has_a_limit(depth: int, refused: bool) -> None:
 def test_items_have_a_limit_and_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     one = EXPLICIT_LITTLE
     raw = sequence(one, GROUPS, *[item(one, b"")] * 5)
-    monkeypatch.setattr(walker, "MAX_ITEMS", 5)
+    monkeypatch.setattr(budget, "MAX_ITEMS", 5)
     assert outcome(raw, one) == raw
-    monkeypatch.setattr(walker, "MAX_ITEMS", 4)
+    monkeypatch.setattr(budget, "MAX_ITEMS", 4)
     with pytest.raises(RefusedError, match="too-large"):
         walk(raw, one)
-    monkeypatch.setattr(walker, "MAX_ITEMS", 5)
-    monkeypatch.setattr(walker, "ITEMS_BETWEEN_LOOKS", 5)
+
+
+def test_time_is_looked_at_now_and_then_and_runs_anew_when_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = EXPLICIT_LITTLE
+    raw = sequence(one, GROUPS, *[item(one, b"")] * 5)
+    monkeypatch.setattr(budget, "ITEMS_BETWEEN_LOOKS", 5)
     late = Walker(raw, len(raw), DEFAULT, replacing_for(NAMES, DEFAULT, "", "ZQPID", "1.2.3", b""))
     late.data_set(one, 0, len(raw))
-    assert 0 < late.until - time.thread_time() <= walker.MAX_SECONDS
-    late.items, late.until = 0, time.thread_time() - 1
+    assert 0 < late.budget.until - time.thread_time() <= budget.MAX_SECONDS
+    late.budget.until = time.thread_time() - 1
     with pytest.raises(RefusedError, match="deadline"):
         late.data_set(one, 0, len(raw))
-    late.items = 0
-    late.resume()
+    late.budget.resume()
     assert late.data_set(one, 0, len(raw)) == len(raw)
 
 
