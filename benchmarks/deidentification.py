@@ -244,10 +244,10 @@ def section(costs: list[Cost]) -> str:
     return f"""## De-identification against pydicom, a hash and a raw copy
 
 Processor time of one process, best of {ROUNDS} alternating rounds, generated files. Nobody is given a file twice, but in the line
-that says so: the slices of a series differ in UIDs, numbers and positions, and each round is a series of {QUICK} of a new patient,
-its first slice included, that lies in memory before the time is taken; "a patient each" is a new patient, study and series in
-every file. "Lazy" is pydicom's read and save, which writes nested bytes back unread; "every element" reads each one, nested ones
-included, and saves.
+that says so: the slices of a series differ in UIDs, numbers and positions, and each round is a series of {QUICK} of a new
+patient, its first slice included, that lies in memory before the time is taken; "a patient each" is a new patient, study and
+series in every file. "Lazy" is pydicom's read and save, which writes nested bytes back unread; "every element" reads each one,
+nested ones included, and saves.
 
 | bytes to bytes | walk ms | verified ms | every element / walk | lazy / verified | every element / verified | SHA-256 / walk |
 |---|---|---|---|---|---|---|

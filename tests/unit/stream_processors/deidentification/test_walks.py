@@ -390,3 +390,36 @@ def test_the_sequence_of_methods_is_found_at_top_level_only() -> None:
         assert walk(lead + methods, one).methods == (len(lead), len(lead) + 12, last - 8 * undefined, last)
         nested = walk(sequence(one, GROUPS, item(one, methods)), one)
         assert nested.methods == (-1, -1, -1, -1)
+
+
+@pytest.mark.parametrize("encoding", EVERY, ids=NAMES_OF)
+def test_frames_that_repeat_each_other_become_the_same(encoding: Encoding) -> None:
+    """A date, a UID and a nested sequence without a change are walked once, and done again for every frame."""
+    nested = sequence(
+        encoding, 0x00209116, item(encoding, element(encoding, 0x00200037, "DS", b"1\\0\\0\\0\\1\\0 "))
+    )
+    dates = element(encoding, 0x00189074, "DT", b"20200102") + element(
+        encoding, 0x00189151, "DT", b"20200102"
+    )
+    named = sequence(encoding, IMAGES, item(encoding, element(encoding, 0x00081155, "UI", b"1.2.3.4 ")))
+    frame = named + sequence(encoding, 0x00209111, item(encoding, dates)) + nested
+    once = outcome(sequence(encoding, GROUPS, item(encoding, frame)), encoding)
+    head = len(sequence(encoding, GROUPS)) + 8
+    assert once[head:] != frame
+    assert nested in once
+    thrice = outcome(sequence(encoding, GROUPS, *[item(encoding, frame)] * 3), encoding)
+    assert thrice == sequence(encoding, GROUPS, *[item(encoding, once[head:])] * 3)
+
+
+@pytest.mark.parametrize("encoding", EVERY, ids=NAMES_OF)
+def test_a_sequence_that_went_with_another_is_walked_anew_where_it_stays(encoding: Encoding) -> None:
+    inner = sequence(
+        encoding, 0x00209116, item(encoding, element(encoding, 0x00187006, "LT", b"CHEST ZQWORD"))
+    )
+    gone = sequence(encoding, 0x00101002, item(encoding, inner))
+    kept = sequence(encoding, GROUPS, item(encoding, inner))
+    made = walk(gone + kept, encoding)
+    assert spliced(gone + kept, 0, len(gone + kept), made.edits) == outcome(kept, encoding)
+    assert b"ZQWORD" not in outcome(kept, encoding)
+    assert b"CHEST" in b"".join(made.texts)
+    assert outcome(kept + gone + kept, encoding) == outcome(kept, encoding) * 2
