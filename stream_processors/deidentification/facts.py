@@ -8,7 +8,7 @@ from typing import Final
 
 from stream_processors.deidentification.dictionary import decoded
 from stream_processors.deidentification.encoding import UNDEFINED, Encoding
-from stream_processors.deidentification.kinds import NO_ENTRY, kinds
+from stream_processors.deidentification.kinds import NO_ENTRY, Entry, kinds
 from stream_processors.deidentification.runs import (
     BOUNDS,
     HEAD,
@@ -82,7 +82,7 @@ def _count(value: bytes, tag: int, encoding: Encoding, default: int) -> int:
     return numbers[0] if numbers else default
 
 
-def read_facts(  # noqa: C901, PLR0912, PLR0915 - a hot loop, as the walk
+def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
     walker: Walker, encoding: Encoding, at: int
 ) -> Facts:
     """Step over the top level, from run to run where they are known, and change nothing.
@@ -123,17 +123,13 @@ def read_facts(  # noqa: C901, PLR0912, PLR0915 - a hot loop, as the walk
             continue
         length_of, length_at, value_at, _code, _tag, _vr, _rule, plain, _fixed = entry
         length = length_of(raw, at + length_at)[0]
-        stop = at + value_at + length
-        plain = plain and length <= MOST_BYTES
+        stop, plain = at + value_at + length, plain and length <= MOST_BYTES
         if beyond == LAST_TAG and (length == UNDEFINED or tag >= FIRST_PIXELS):
             break  # only runs are still of interest, and there are none behind
         if stop > limit:
-            if length != UNDEFINED:
-                raise walker.cut_short(stop)
-            stop = walker.skipped(entry, encoding, at)
+            stop = _stop_beyond(walker, entry, encoding, at, length)
         if begin < 0 and plain:
-            begin, group, count, inside = at, tag >> 16, 0, ()
-            over = bound_of(tag)
+            begin, group, count, inside, over = at, tag >> 16, 0, (), bound_of(tag)
         elif begin >= 0 and not plain:
             known.learn(raw, begin, at, inside)
             begin = -1
@@ -146,6 +142,13 @@ def read_facts(  # noqa: C901, PLR0912, PLR0915 - a hot loop, as the walk
         known.learn(raw, begin, at, inside)
     marks += [at, at]
     return facts
+
+
+def _stop_beyond(walker: Walker, entry: Entry, encoding: Encoding, at: int, length: int) -> int:
+    """Find the end of a value of undefined length, or say that what was given ends before it."""
+    if length != UNDEFINED:
+        raise walker.cut_short(at + entry.value_at + length)
+    return walker.skipped(entry, encoding, at)
 
 
 def _passed(tag: int, at: int, marks: list[int]) -> int:

@@ -98,53 +98,40 @@ class Walker:
         raw, edits, texts, numbers = self.raw, self.edits, self.texts, self.numbers
         table, again, _ = self.tables.get(encoding) or self._table(encoding)
         get, limit, removed = table.met.get, min(end, len(raw)), 0
-        plain = self.replacing.pattern is None
-        harmless: dict[tuple[str, bytes], None] = _harmless if plain else {}
+        harmless = _harmless if (plain := self.replacing.pattern is None) else {}
         private: dict[int, str] = {} if depth else self.creators
         while at < limit:
             size, code, tag, vr, rule, value_at, entry = get(raw[at : at + HEAD]) or self._meet(table, at)
             if size < 0:
-                length = entry.length_of(raw, at + entry.length_at)[0]
-                size = value_at + length
+                size = value_at + entry.length_of(raw, at + entry.length_at)[0]
             stop = at + size
             if code >= ITEMS:
-                length = size - value_at
+                if code == END or (code == PIXEL_DATA and not depth):
+                    self.delta -= removed
+                    return at + value_at if code == END else self._pixels(at, at + value_at, size - value_at)
                 if code == ITEMS:
-                    at = self._sequence(entry, encoding, at, length, end, path, depth)
+                    at = self._sequence(entry, encoding, at, size - value_at, end, path, depth)
                     continue
-                if code == END:
-                    self.delta -= removed
-                    return at + value_at
-                if code == PIXEL_DATA and not depth:
-                    self.delta -= removed
-                    return self._pixels(at, at + value_at, length)
                 if code == PRIVATE:
-                    at = self._private(entry, encoding, at, length, end, (path, depth), private)
+                    at = self._private(entry, encoding, at, size - value_at, end, (path, depth), private)
                     continue
-                code = PASS
             if stop > limit:
                 at = self._beyond(entry, encoding, at, size - value_at, end, path, depth)
                 continue
             if code == REMOVE:
                 edits.append((at, stop, b"", path, tag, rule))
                 removed += size
-            elif code == TEXT:
+            elif TEXT <= code <= NUMBER:
                 value = raw[at + value_at : stop]
-                if (vr, value) in harmless:
+                if code == TEXT and (vr, value) in harmless:
                     texts.append(value)
-                else:
-                    self._change(entry, encoding, at, value, path, depth)
-            elif code == NUMBER:
-                value = raw[at + value_at : stop]
-                if plain and not value.translate(None, _NUMERIC):
+                elif code == NUMBER and plain and not value.translate(None, _NUMERIC):
                     numbers.append(value)
                 else:
                     self._change(entry, encoding, at, value, path, depth)
-            elif code == FIXED:
-                if size > value_at or rule == rules.DUMMY:
-                    new = entry.fixed or b""
-                    edits.append((at, stop, new, path, tag, rule))
-                    removed += size - len(new)
+            elif code == FIXED and (size > value_at or rule == rules.DUMMY):
+                edits.append((at, stop, entry.fixed or b"", path, tag, rule))
+                removed += size - len(entry.fixed or b"")
             elif code == CHANGE:
                 before = again.get(raw[at:stop])
                 if before is None:
