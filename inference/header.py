@@ -82,10 +82,11 @@ PALETTE = b"PALETTE"
 
 VR_LETTERS = re.compile(rb"[A-Z]{2}")
 """What a VR looks like (PS3.5 §6.2). A length rarely does, and a data set that begins so is left to the library."""
+PLAIN_UID = re.compile(rb"([0-9.]+)[\0 ]*")
 PLAIN_NUMBER = re.compile(rb" *[+-]?[0-9]{1,12}(?:\.[0-9]{0,14})?(?:[eE][+-]?[0-9]{1,2})? *")
 PLAIN_WHOLE = re.compile(rb" *[+-]?[0-9]{1,9} *")
 PLAIN_WORD = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9_ .]*[A-Za-z0-9_])?")
-"""Forms of DS, IS and of text without surprises."""
+"""Forms of UI, DS, IS and of text without surprises."""
 
 
 class Attributes(Protocol):
@@ -160,7 +161,8 @@ def _meta(data: Buffer) -> tuple[str, int]:
         if tag == META_SYNTAX:
             syntax = bytes(data[start : start + length])
         at = start + length
-    known = syntax.rstrip(b"\0 ").decode("ascii", "replace")
+    written = PLAIN_UID.fullmatch(syntax)
+    known = written[1].decode("ascii") if written else ""
     if known in {IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, RLE} or known.startswith(COMPRESSED):
         return known, at
     raise UnusualError

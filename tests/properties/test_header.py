@@ -227,6 +227,13 @@ def test_unusual_values_are_left_to_the_library(change):
     assert read_header(written(made, str(ExplicitVRLittleEndian))) is None
 
 
+def test_a_damaged_transfer_syntax_is_left_to_the_library():
+    data = written(Dataset(), HTJ2K_LOSSLESS)
+    assert read_header(data) is not None
+
+    assert read_header(data.replace(b"1.2.840.10008.1.2.4.", b"1.2.840.10008.1.2.4\x80")) is None
+
+
 def test_an_attribute_that_is_not_in_the_table_is_no_missing_one():
     with pytest.raises(KeyError):
         Header({}).get("PatientName")
