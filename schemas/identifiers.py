@@ -174,7 +174,7 @@ class Pseudonyms:
         return hmac.new(self.key.secret, _encode("authenticator", header), hashlib.sha256).hexdigest()
 
     def _mac(self, domain: str, *ids: str) -> bytes:
-        return _mac(self.key.secret, domain, *(_significant(each) for each in ids))
+        return _mac(self.key.secret, domain, *map(_significant, ids))
 
     def _opaque(self, domain: str, *ids: str) -> str:
         return self._mac(domain, *ids)[:OPAQUE_BYTES].hex()
@@ -182,7 +182,7 @@ class Pseudonyms:
 
 def is_placeholder_patient_id(patient_id: str) -> bool:
     """Whether a Patient ID says "no id": empty, punctuation, all zeros, nines or X, or a listed word."""
-    bare = "".join(each for each in patient_id.upper() if each.isalnum())
+    bare = "".join(filter(str.isalnum, patient_id.upper()))
     return not bare or set(bare) in ({"0"}, {"9"}, {"X"}) or bare in PLACEHOLDER_PATIENT_IDS
 
 
@@ -203,14 +203,14 @@ def event_id(event: str, *parts: str) -> str:
 
 
 def _mac(secret: bytes, *parts: str) -> bytes:
-    encoded = _encode(*(part.encode("utf-8", "surrogatepass") for part in parts))
+    encoded = _encode(*[part.encode("utf-8", "surrogatepass") for part in parts])
     return hmac.new(secret, encoded, hashlib.sha256).digest()
 
 
 def _encode(*parts: str | bytes) -> bytes:
     """Join parts so that no two lists give the same bytes: each follows its length (8 bytes, big endian)."""
     raw = [part.encode("ascii") if isinstance(part, str) else part for part in parts]
-    return b"".join(len(part).to_bytes(8, "big") + part for part in raw)
+    return b"".join([len(part).to_bytes(8, "big") + part for part in raw])
 
 
 def _significant(value: str) -> str:

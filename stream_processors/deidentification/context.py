@@ -67,15 +67,14 @@ class Context:
 
 def read_context(facts: Facts, transfer_syntax_uid: str) -> Context:
     """Read the context off the source, before its dates are shifted and its priority goes."""
-    return _context(
-        tuple([(tag, facts.values.get(tag, b"")) for tag in _READ]), facts.encoding, transfer_syntax_uid
-    )
+    get = facts.values.get
+    return _context(tuple([get(tag, b"") for tag in _READ]), facts.encoding, transfer_syntax_uid)
 
 
 @lru_cache(maxsize=256)
-def _context(values: tuple[tuple[int, bytes], ...], encoding: Encoding, transfer_syntax_uid: str) -> Context:
+def _context(values: tuple[bytes, ...], encoding: Encoding, transfer_syntax_uid: str) -> Context:
     """Shared between the slices of a series."""
-    facts = Facts({tag: value for tag, value in values if value}, encoding, [], [])
+    facts = Facts({tag: value for tag, value in zip(_READ, values, strict=True) if value}, encoding, [], [])
     return Context(
         modality=_listed(facts, 0x00080060, MODALITIES),
         body_part=_listed(facts, 0x00180015, BODY_PARTS),

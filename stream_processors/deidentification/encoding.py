@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from stream_processors.deidentification.dictionary import LONG_VRS
@@ -57,12 +58,8 @@ class Encoding:
         """Write one element, its value padded to an even length (PS3.5 §6.2)."""
         if len(value) & 1:
             value += b" " if vr in _TEXT_PADDING else b"\0"
-        head = struct.pack(self.endian + "HH", tag >> 16, tag & 0xFFFF)
-        if not self.explicit:
-            return head + self.long(len(value)) + value
-        if vr in LONG_VRS:
-            return head + vr.encode("ascii") + b"\0\0" + self.long(len(value)) + value
-        return head + vr.encode("ascii") + struct.pack(self.endian + "H", len(value)) + value
+        head, length = _head(self, tag, vr)
+        return head + length(len(value)) + value
 
     def pixels_head(self, vr: str, length: int) -> bytes:
         """Write what stands before the value of Pixel Data."""
@@ -79,6 +76,17 @@ class Encoding:
         form = _NUMBERS[vr]
         size = struct.calcsize("=" + form)
         return struct.unpack(f"{self.endian}{len(value) // size}{form}", value[: len(value) // size * size])
+
+
+@lru_cache(maxsize=4096)
+def _head(encoding: Encoding, tag: int, vr: str) -> tuple[bytes, Callable[[int], bytes]]:
+    """Give what stands before an element's length, and what writes that."""
+    head = struct.pack(encoding.endian + "HH", tag >> 16, tag & 0xFFFF)
+    if encoding.explicit and vr not in LONG_VRS:
+        return head + vr.encode("ascii"), struct.Struct(encoding.endian + "H").pack
+    if encoding.explicit:
+        head += vr.encode("ascii") + b"\0\0"
+    return head, struct.Struct(encoding.endian + "I").pack
 
 
 EXPLICIT_LITTLE: Final = Encoding(True, "<", 6)

@@ -9,15 +9,21 @@ from typing import Final
 from stream_processors.deidentification.dictionary import decoded
 from stream_processors.deidentification.encoding import UNDEFINED, Encoding
 from stream_processors.deidentification.kinds import NO_ENTRY, kinds
-from stream_processors.deidentification.runs import HEAD, MOST_BYTES, MOST_ELEMENTS, NOTHING, Found
+from stream_processors.deidentification.runs import (
+    BOUNDS,
+    HEAD,
+    LAST_TAG,
+    LIMITS,
+    MOST_BYTES,
+    MOST_ELEMENTS,
+    NOTHING,
+    Found,
+    bound_of,
+)
 from stream_processors.deidentification.walker import Walker
 
-LAST_FACT: Final = 0x00401003
-"""Beyond this tag nothing is asked; functional groups and pixels come later."""
-LAST_TAG: Final = 0xFFFFFFFF
-
-BOUNDS: Final = (0x00120064, 0x00280303, LAST_FACT)
-"""Behind the first two stands what was done: (0012,0062) to (0012,0064), and (0028,0303)."""
+FIRST_PIXELS: Final = 0x7FE00008
+"""Pixels end a walk."""
 
 TAGS: Final = frozenset(
     {
@@ -38,7 +44,7 @@ class Facts:
     marks: list[int]
     """Where what was done is to be said: (0012,0062) to (0012,0064), and (0028,0303)."""
     runs: list[tuple[int, bytes]]
-    """Where plain elements stand together, in order, with their bytes (see `runs`)."""
+    """Where plain elements stand together that an earlier file had, too, in order, with their bytes (see `runs`)."""
 
     def text(self, tag: int) -> str:
         """Decode one element as one text; "" when it is absent."""
@@ -76,10 +82,13 @@ def _count(value: bytes, tag: int, encoding: Encoding, default: int) -> int:
     return numbers[0] if numbers else default
 
 
-def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
+def read_facts(  # noqa: C901, PLR0912, PLR0915 - a hot loop, as the walk
     walker: Walker, encoding: Encoding, at: int
 ) -> Facts:
     """Step over the top level, from run to run where they are known, and change nothing.
+
+    Where a run ends follows from its own bytes, and of a fact that is given twice the first one counts: what was
+    read before decides how fast a file is read, never what is found in it.
 
     Raises
     ------
@@ -91,38 +100,42 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
     facts = Facts({}, encoding, [], [])
     values, marks, runs = facts.values, facts.marks, facts.runs
     inside: Found = ()
-    begin, group, count, beyond = -1, -1, 0, BOUNDS[0]
+    begin, group, count, beyond, over, behind = -1, -1, 0, BOUNDS[0], BOUNDS[0], -1
     while at < walker.size:
         size, tag = known.sizes.get(raw[at : at + HEAD], NOTHING)
         run = raw[at : at + size]
         found = known.facts.get(run)
         entry = NO_ENTRY if found is not None else get(raw[at : at + width]) or walker.learn(table, at)
         tag = entry.tag or tag
-        if begin >= 0 and (found is not None or tag > beyond or tag >> 16 != group or count == MOST_ELEMENTS):
-            runs.append(known.learn(raw, begin, at, inside))
+        if begin >= 0 and (found is not None or tag > over or tag >> 16 != group or count == MOST_ELEMENTS):
+            known.learn(raw, begin, at, inside)
             begin = -1
         if tag > beyond:
-            beyond = _passed(tag, at, marks)
+            beyond, behind = _passed(tag, at, marks), -1
         if found is not None:
-            values.update([each for each in found if each[0] not in values] if found else ())
+            for fact in found:
+                values.setdefault(*fact)
+            if at == behind:
+                known.join(runs[-1][1], run, walker.replacing.anybodys)
             runs.append((at, run))
             # Where the head ends in a longer run, a shorter one may be known by the same bytes.
-            at += len(run)
+            at = behind = at + len(run)
             continue
-        length_of, length_at, value_at, _code, _tag, _vr, _rule, plain = entry
+        length_of, length_at, value_at, _code, _tag, _vr, _rule, plain, _fixed = entry
         length = length_of(raw, at + length_at)[0]
         stop = at + value_at + length
-        plain = plain and length <= MOST_BYTES and stop <= limit
-        if beyond == LAST_TAG and not plain:
-            break  # only runs are still of interest, and what comes now is large
+        plain = plain and length <= MOST_BYTES
+        if beyond == LAST_TAG and (length == UNDEFINED or tag >= FIRST_PIXELS):
+            break  # only runs are still of interest, and there are none behind
         if stop > limit:
             if length != UNDEFINED:
                 raise walker.cut_short(stop)
             stop = walker.skipped(entry, encoding, at)
         if begin < 0 and plain:
             begin, group, count, inside = at, tag >> 16, 0, ()
+            over = bound_of(tag)
         elif begin >= 0 and not plain:
-            runs.append(known.learn(raw, begin, at, inside))
+            known.learn(raw, begin, at, inside)
             begin = -1
         count += 1
         if tag in TAGS:
@@ -130,7 +143,7 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
             inside += ((tag, raw[at + value_at : stop]),)
         at = stop
     if begin >= 0:
-        runs.append(known.learn(raw, begin, at, inside))
+        known.learn(raw, begin, at, inside)
     marks += [at, at]
     return facts
 
@@ -139,4 +152,4 @@ def _passed(tag: int, at: int, marks: list[int]) -> int:
     """Note the bounds that a tag lies behind; give the next one."""
     while len(marks) < len(BOUNDS) and tag > BOUNDS[len(marks)]:
         marks.append(at)
-    return BOUNDS[len(marks)] if len(marks) < len(BOUNDS) else LAST_TAG
+    return LIMITS[len(marks)]

@@ -77,6 +77,11 @@ class Identity:
         return bool(found) and matcher(found).search(together) is not None
 
 
+def names_somebody(tag: int, vr: str) -> bool:
+    """Whether an element says something of a person that is to be looked for elsewhere (see `Identity.note`)."""
+    return vr in ("PN", "UI", "DA", "DT") or tag in IDENTITY_TAGS
+
+
 @lru_cache(maxsize=256)
 def matcher(words: frozenset[str]) -> re.Pattern[str]:
     """Match any word as a whole word, in any case; an empty set matches nothing."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from stream_processors.deidentification.dictionary import LONG_VRS, registered_type
+from stream_processors.deidentification.dictionary import LONG_VRS, SHORT_VRS, registered_type
 from stream_processors.deidentification.encoding import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -33,6 +33,7 @@ NEWER_SYNTAXES: Final = frozenset({"1.2.840.10008.1.2.8.1"})
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 NATIVE: Final = frozenset({"1.2.840.10008.1.2", EXPLICIT, "1.2.840.10008.1.2.2"})
 """Syntaxes whose pixels are no fragments, so that their length is known beforehand."""
+_SHORT_VRS: Final = frozenset(vr.encode("ascii") for vr in SHORT_VRS)
 _ENCODINGS: Final = {"1.2.840.10008.1.2": IMPLICIT_LITTLE, "1.2.840.10008.1.2.2": EXPLICIT_BIG}
 
 
@@ -124,9 +125,12 @@ def _syntax(found: dict[bytes, bytes], at: int) -> str:
 
 
 def _value(raw: bytes, at: int) -> tuple[int, int]:
-    vr = raw[at + 4 : at + 6].decode("latin-1")
+    coded = raw[at + 4 : at + 6]
     if len(raw) < at + 12:
         return len(raw), 1
+    if coded in _SHORT_VRS:
+        return at + 8, raw[at + 6] | raw[at + 7] << 8
+    vr = coded.decode("latin-1")
     if not (vr.isalpha() and vr.isupper()):
         raise RefusedError("malformed")
     if vr in LONG_VRS:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
+from stream_processors.deidentification.edits import RUN, spliced
 from stream_processors.deidentification.encoding import Encoding
-from stream_processors.deidentification.refusal import RefusedError
+from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
 from stream_processors.deidentification.replacing import Replacing
 from stream_processors.deidentification.runs import Done
-from stream_processors.deidentification.walker import RUN, Edit, Walker
+from stream_processors.deidentification.walker import Walker
 
 
 def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[int, bytes]]) -> int:
@@ -20,11 +23,15 @@ def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[i
     everybodys, own = walker.replacing.anybodys, walker.replacing.runs
     identity, edits = walker.identity, walker.edits
     for begin, run in runs:
+        key = encoding, run
+        done = everybodys.get(key) or own.get(key)
+        if done is None:
+            done = _met(walker, encoding, run)
+            if done is None:
+                continue  # walked with what lies between
         if begin != at and walker.data_set(encoding, at, begin) != begin:
             raise RefusedError("malformed")
         at = begin + len(run)
-        key = encoding, run
-        done = everybodys.get(key) or own.get(key) or _met(walker, encoding, run)
         output, steps, texts, words, uids, dates = done
         if steps:
             edits.append((begin, at, output, steps, 0, RUN))
@@ -39,10 +46,18 @@ def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[i
     return walker.data_set(encoding, at, walker.size)
 
 
-def _met(walker: Walker, encoding: Encoding, run: bytes) -> Done:
-    """Walk a run on its own, and remember what becomes of it: for everybody if another patient's would become the same."""
+def _met(walker: Walker, encoding: Encoding, run: bytes) -> Done | None:
+    """Walk a run on its own, and remember what becomes of it: for everybody if another patient's would become the same.
+
+    None is for what may be met only once, and for what is refused: the walk over the file says why.
+    """
     replacing = walker.replacing
-    done = _walked(walker, encoding, run, replacing)
+    if replacing.is_first((encoding, run)):
+        return None
+    try:
+        done = _walked(walker, encoding, run, replacing)
+    except (RefusedError, MoreNeededError, struct.error):
+        return None
     is_anybodys = done.names_nobody and done == _walked(walker, encoding, run, replacing.of_another)
     replacing.remember(encoding, run, done, is_anybodys=is_anybodys)
     return done
@@ -60,16 +75,3 @@ def _walked(walker: Walker, encoding: Encoding, run: bytes, replacing: Replacing
         uids=frozenset(who.uids),
         dates=frozenset(who.dates),
     )
-
-
-def spliced(raw: bytes, at: int, stop: int, edits: list[Edit]) -> bytes:
-    """Write a range with its edits: the untouched slices between them stay as they are."""
-    parts = []
-    for edit in edits:
-        if edit[0] > at:
-            parts.append(raw[at : edit[0]])
-        if edit[2]:
-            parts.append(edit[2])
-        at = max(at, edit[1])
-    parts.append(raw[at:stop])
-    return b"".join(parts)

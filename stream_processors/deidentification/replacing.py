@@ -57,6 +57,10 @@ class Replacing:
     """What became of whole runs of elements (see `runs`) in which a name, an id or a date stands."""
     anybodys: dict[tuple[Encoding, bytes], Done] = field(default_factory=dict, repr=False)
     """What becomes of runs in which nothing depends on whose they are: one memory for all patients of a key and profile."""
+    personal: set[tuple[Encoding, bytes]] = field(default_factory=set, repr=False)
+    """Runs that were found to depend on whose they are; known to all patients as `anybodys` is."""
+    once: set[tuple[Encoding, bytes]] = field(default_factory=set, repr=False)
+    """Of those, what this patient's files had."""
     with_words: dict[frozenset[str], Replacing] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +89,8 @@ class Replacing:
             known={},
             runs={},
             anybodys={},
+            personal=set(),
+            once=set(),
             with_words={},
         )
         another.days = self.days + 1
@@ -96,6 +102,15 @@ class Replacing:
         if len(memory) >= MAX_KNOWN:
             memory.clear()
         memory[encoding, run] = done
+        if not is_anybodys:
+            _add(self.personal, (encoding, run))
+
+    def is_first(self, key: tuple[Encoding, bytes]) -> bool:
+        """Whether a run that names somebody is met with this patient for the first time: it may be the last, too."""
+        if key not in self.personal or key in self.once:
+            return False
+        _add(self.once, key)
+        return True
 
     def seeking(self, words: frozenset[str]) -> Replacing:
         """Give the same decisions for a patient whose words stand in texts."""
@@ -103,7 +118,14 @@ class Replacing:
             if len(self.with_words) >= MAX_WORDS:
                 self.with_words.clear()
             self.with_words[words] = replace(
-                self, pattern=matcher(words), known={}, runs={}, anybodys={}, with_words={}
+                self,
+                pattern=matcher(words),
+                known={},
+                runs={},
+                anybodys={},
+                personal=set(),
+                once=set(),
+                with_words={},
             )
         return self.with_words[words]
 
@@ -128,7 +150,12 @@ class Replacing:
         if rule == rules.DUMMY:
             rule = rules.NEW_UID
         change = self.by_rule[rule]
-        before = [part.strip(" \0") for part in value.decode("latin-1").split("\\")]
+        text = value.decode("latin-1")
+        if "\\" not in text:
+            text = text.strip(" \0")
+            new = change(tag, vr, text)
+            return None if new == text else new.encode("latin-1")
+        before = [part.strip(" \0") for part in text.split("\\")]
         after = [change(tag, vr, part) for part in before]
         if after == before:
             return None
@@ -180,6 +207,12 @@ class Replacing:
         return self.pseudonyms.patient_id(self.issuer, patient_id).encode("ascii")
 
 
+def _add(keys: set[tuple[Encoding, bytes]], key: tuple[Encoding, bytes]) -> None:
+    if len(keys) >= MAX_KNOWN:
+        keys.clear()
+    keys.add(key)
+
+
 @lru_cache(maxsize=32)
 def replacing_for(
     pseudonyms: Pseudonyms, profile: Profile, issuer: str, patient_id: str, scope: str, character_set: bytes
@@ -189,8 +222,16 @@ def replacing_for(
     `scope` is the UID of the study, in which a patient without an id is known.
     """
     patient = pseudonyms.patient_key_for(issuer, patient_id, scope)
-    shared = nobody(pseudonyms, profile).anybodys
-    return Replacing(pseudonyms, profile, patient, issuer, character_set, anybodys=shared)
+    everybody = nobody(pseudonyms, profile)
+    return Replacing(
+        pseudonyms,
+        profile,
+        patient,
+        issuer,
+        character_set,
+        anybodys=everybody.anybodys,
+        personal=everybody.personal,
+    )
 
 
 @lru_cache(maxsize=32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from stream_processors.deidentification.codes import ALLOWED
@@ -90,6 +91,7 @@ def rule(profile: Profile, tag: int, vr: str) -> str:
     return _by_table(profile, tag, vr, action) if action else unlisted(profile, tag, vr)
 
 
+@lru_cache(maxsize=1024)
 def is_vocabulary_uid(tag: int) -> bool:
     """Whether an attribute names a vocabulary or a version, and no instance."""
     return keyword_of(tag) in _VOCABULARY_UIDS

@@ -7,16 +7,17 @@ in file order; everything between them is untouched.
 
 from __future__ import annotations
 
-import struct
-import time
 from typing import Final
 
 from stream_processors.deidentification import rules
+from stream_processors.deidentification.budget import Budget
+from stream_processors.deidentification.edits import Edit, Path
 from stream_processors.deidentification.encoding import IMPLICIT_LITTLE, UNDEFINED, Encoding
 from stream_processors.deidentification.identity import Identity
 from stream_processors.deidentification.kinds import (
     CHANGE,
     END,
+    FIXED,
     ITEM,
     ITEMS,
     NUMBER,
@@ -29,27 +30,26 @@ from stream_processors.deidentification.kinds import (
     TEXT,
     Entry,
     Kinds,
+    Met,
+    Table,
+    as_safe,
     kinds,
 )
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
 from stream_processors.deidentification.replacing import Replacing
+from stream_processors.deidentification.runs import HEAD
 from stream_processors.deidentification.table import safe_private
 
 MAX_DEPTH: Final = 32
 """Nested sequences; real objects stay under 10, and a recursive reader must not be led further."""
 
-MAX_ITEMS: Final = 1_000_000
-"""Items and fragments of one file; a large enhanced object has some 100,000."""
-
-MAX_SECONDS: Final = 20.0
-"""Of processor time of one file's walk; a header of 100 MB takes less. Not by the clock: what a starved
-machine refused, an idle one would not."""
+MOST_BYTES_OF_SEQUENCE: Final = 1024
+"""bytes of a nested sequence that is looked for among earlier ones."""
 
 MAX_REMEMBERED: Final = 8192
 """Harmless texts remembered, each no longer than the next constant."""
 MAX_REMEMBERED_BYTES: Final = 64
-
 
 METHODS: Final = 0x00120064
 """De-identification Method Code Sequence: earlier steps' items stay before ours (PS3.15 §E.1.1)."""
@@ -58,17 +58,6 @@ _READ: Final = frozenset({rules.SCRUB, rules.CLEAN, rules.HOLD, rules.NUMBER, ru
 """Rules whose texts, where they stay, are searched for names."""
 
 _NUMERIC: Final = b"0123456789+-.eE\\ \0"
-
-Path = tuple[object, ...]
-"""() at top level, else (path of the parent, tag of the sequence, number of the item from 1)."""
-
-
-RUN: Final = "run"
-"""The rule of an edit that stands for several: in place of its path are their tags and rules."""
-
-Edit = tuple[int, int, bytes, Path, int, str]
-"""Start, stop, replacement, path, tag, rule: replace the bytes from start to stop. The rule is "" for a length that
-had to follow. A plain tuple, since a file has hundreds and a class would double the cost of each."""
 
 _harmless: dict[tuple[str, bytes], None] = {}
 """Texts found to hold nothing but vocabulary: such texts identify nobody, whoever the patient is."""
@@ -87,13 +76,17 @@ class Walker:
         self.texts: list[bytes] = []
         self.numbers: list[bytes] = []
         self.delta = 0
-        self.items = 0
+        self.budget = Budget()
+        self.dropped = False
+        """Whether what is walked does not stay: only the names in it are of interest."""
         self.pixels_at = -1
         self.pixels_value_at = -1
         self.encapsulated = False
         self.methods = (-1, -1, -1, -1)
         """Of the sequence of methods at top level: its start, its first item, the end of its last, its end."""
-        self.until = time.thread_time() + MAX_SECONDS
+        self.tables: dict[Encoding, Table] = {}
+        self.creators: dict[int, str] = {}
+        """Of private blocks at top level, which is walked in parts."""
 
     def data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per element would cost more than its work
         self, encoding: Encoding, at: int, end: int, path: Path = (), depth: int = 0
@@ -103,51 +96,73 @@ class Walker:
         This is the hot loop, written out: an element that stays costs two lookups and one comparison.
         """
         raw, edits, texts, numbers = self.raw, self.edits, self.texts, self.numbers
-        table = kinds(self.profile, encoding)
-        get, width, limit = table.known.get, encoding.key_width, min(end, len(self.raw))
+        table, again, _ = self.tables.get(encoding) or self._table(encoding)
+        get, limit, removed = table.met.get, min(end, len(raw)), 0
         plain = self.replacing.pattern is None
         harmless: dict[tuple[str, bytes], None] = _harmless if plain else {}
-        private: dict[int, str] = {}
+        private: dict[int, str] = {} if depth else self.creators
         while at < limit:
-            entry = get(raw[at : at + width]) or self.learn(table, at)
-            length_of, length_at, value_at, code, tag, vr, rule, _ = entry
-            begin = at + value_at
-            length = length_of(raw, at + length_at)[0]
-            stop = begin + length
+            size, code, tag, vr, rule, value_at, entry = get(raw[at : at + HEAD]) or self._meet(table, at)
+            if size < 0:
+                length = entry.length_of(raw, at + entry.length_at)[0]
+                size = value_at + length
+            stop = at + size
             if code >= ITEMS:
+                length = size - value_at
                 if code == ITEMS:
                     at = self._sequence(entry, encoding, at, length, end, path, depth)
                     continue
                 if code == END:
-                    return begin
+                    self.delta -= removed
+                    return at + value_at
                 if code == PIXEL_DATA and not depth:
-                    return self._pixels(at, begin, length)
+                    self.delta -= removed
+                    return self._pixels(at, at + value_at, length)
                 if code == PRIVATE:
                     at = self._private(entry, encoding, at, length, end, (path, depth), private)
                     continue
                 code = PASS
             if stop > limit:
-                at = self._beyond(entry, encoding, at, length, end, path, depth)
+                at = self._beyond(entry, encoding, at, size - value_at, end, path, depth)
                 continue
             if code == REMOVE:
                 edits.append((at, stop, b"", path, tag, rule))
-                self.delta += at - stop
+                removed += size
             elif code == TEXT:
-                value = raw[begin:stop]
+                value = raw[at + value_at : stop]
                 if (vr, value) in harmless:
                     texts.append(value)
                 else:
                     self._change(entry, encoding, at, value, path, depth)
             elif code == NUMBER:
-                value = raw[begin:stop]
+                value = raw[at + value_at : stop]
                 if plain and not value.translate(None, _NUMERIC):
                     numbers.append(value)
                 else:
                     self._change(entry, encoding, at, value, path, depth)
+            elif code == FIXED:
+                if size > value_at or rule == rules.DUMMY:
+                    new = entry.fixed or b""
+                    edits.append((at, stop, new, path, tag, rule))
+                    removed += size - len(new)
             elif code == CHANGE:
-                self._change(entry, encoding, at, raw[begin:stop], path, depth)
+                before = again.get(raw[at:stop])
+                if before is None:
+                    self._change(entry, encoding, at, raw[at + value_at : stop], path, depth)
+                elif before:
+                    edits.append((at, stop, before, path, tag, rule))
+                    removed += size - len(before)
             at = stop
+        self.delta -= removed
         return self._complete(at, end)
+
+    def _table(self, encoding: Encoding) -> Table:
+        return self.tables.setdefault(encoding, (kinds(self.profile, encoding), {}, set()))
+
+    def _meet(self, table: Kinds, at: int) -> Met:
+        """Meet an element for the first time, or one whose first eight bytes are not all there."""
+        entry = table.known.get(self.raw[at : at + table.encoding.key_width]) or self.learn(table, at)
+        return table.meet(self.raw[at : at + HEAD], entry)
 
     def _complete(self, at: int, end: int) -> int:
         if end > len(self.raw) or at > end:
@@ -168,9 +183,9 @@ class Walker:
 
     def skipped(self, entry: Entry, encoding: Encoding, at: int) -> int:
         """Find the end of a value of undefined length, and change nothing."""
-        items = self.items
+        items = self.budget.items
         stop = self._gathered(entry, encoding, at, UNDEFINED, self.size, (), 0)
-        self.items = items
+        self.budget.items = items
         return stop
 
     def _beyond(
@@ -196,12 +211,29 @@ class Walker:
         if length == UNDEFINED and entry.vr in ("OB", "OW"):
             return self._fragments(encoding, at + entry.value_at)
         edits, texts, numbers, delta = len(self.edits), len(self.texts), len(self.numbers), self.delta
+        outer, self.dropped = self.dropped, True
         stop = self._sequence(entry, encoding, at, length, end, path, depth)
+        self.dropped = outer
         del self.edits[edits:], self.texts[texts:], self.numbers[numbers:]
         self.delta = delta
         return stop
 
     def _sequence(
+        self, entry: Entry, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int
+    ) -> int:
+        """Walk a sequence; one that was walked before, and has no part in the output or stays as it is, does so again."""
+        stop = at + entry.value_at + length
+        if length > MOST_BYTES_OF_SEQUENCE or stop > end or not depth:
+            return self._items(entry, encoding, at, length, end, path, depth)
+        known, mark = (depth, self.dropped, self.raw[at:stop]), len(self.edits)
+        settled = self.tables[encoding][2]
+        if known not in settled:
+            self._items(entry, encoding, at, length, end, path, depth)
+            if self.dropped or len(self.edits) == mark:
+                settled.add(known)
+        return stop
+
+    def _items(
         self, entry: Entry, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int
     ) -> int:
         """Walk the items of a sequence; UN is coded implicit inside, whatever surrounds it (PS3.5 §6.2.2)."""
@@ -218,18 +250,19 @@ class Walker:
         if length != UNDEFINED:
             self.edits.append((begin - 4, begin, b"", path, entry.tag, ""))
         start, at, number = at, begin, 0
+        table = (self.tables.get(inside) or self._table(inside))[0]
         while at < stop:
-            tag, item_length = self._item(inside, at)
-            if tag == SEQUENCE_END and length == UNDEFINED:
-                self._note_methods(entry.tag, depth, (start, begin, at, at + 8))
-                return at + 8
+            tag, item_length = self._item(table, at)
             if tag != ITEM:
+                if tag == SEQUENCE_END and length == UNDEFINED:
+                    self._note_methods(entry.tag, depth, (start, begin, at, at + 8))
+                    return at + 8
                 raise RefusedError("malformed")
             number += 1
-            at = self._one_item(inside, at, item_length, stop, (path, entry.tag, number), depth + 1)
+            at = self._one_item(table, at, item_length, stop, (path, entry.tag, number), depth + 1)
         if at != stop or length == UNDEFINED:
             raise self.cut_short()
-        self._follow(mark, self.delta - delta + length, length, encoding)
+        self._follow(mark, self.delta - delta + length, length, self.tables[encoding][0])
         self._note_methods(entry.tag, depth, (start, begin, at, at))
         return at
 
@@ -237,46 +270,38 @@ class Walker:
         if tag == METHODS and not depth:
             self.methods = place
 
-    def _one_item(self, encoding: Encoding, at: int, length: int, end: int, path: Path, depth: int) -> int:
-        begin, mark, delta = at + 8, len(self.edits), self.delta
+    def _one_item(self, table: Kinds, at: int, length: int, end: int, path: Path, depth: int) -> int:
+        begin, mark, delta, encoding = at + 8, len(self.edits), self.delta, table.encoding
         if length == UNDEFINED:
             after = self.data_set(encoding, begin, end, path, depth)
-            if self.raw[after - 8 : after - 4] != struct.pack(encoding.endian + "HH", 0xFFFE, 0xE00D):
+            if self.raw[after - 8 : after - 4] != table.item_end:
                 raise RefusedError("truncated")
             return after
-        if begin + length > end:
+        after = begin + length
+        if after > end:
             raise RefusedError("truncated")
         self.edits.append((at + 4, begin, b"", path, ITEM, ""))
-        after = self.data_set(encoding, begin, begin + length, path, depth)
-        if after != begin + length:
+        if self.data_set(encoding, begin, after, path, depth) != after:
             raise RefusedError("malformed")
-        self._follow(mark, self.delta - delta + length, length, encoding)
+        self._follow(mark, self.delta - delta + length, length, table)
         return after
 
-    def _follow(self, mark: int, length: int, before: int, encoding: Encoding) -> None:
+    def _follow(self, mark: int, length: int, before: int, table: Kinds) -> None:
         """Write the length that a changed content has, or take the place held for it away."""
         if length != before:
             start, stop, _, path, tag, rule = self.edits[mark]
-            self.edits[mark] = (start, stop, encoding.long(length), path, tag, rule)
+            self.edits[mark] = (start, stop, table.long(length), path, tag, rule)
         elif len(self.edits) == mark + 1:
             self.edits.pop()
         else:
             start, _, same, path, tag, rule = self.edits[mark]
             self.edits[mark] = (start, start, same, path, tag, rule)
 
-    def resume(self) -> None:
-        """Let time run anew: what a policy took for the pixels is not the walk's."""
-        self.until = time.thread_time() + MAX_SECONDS
-
-    def _item(self, encoding: Encoding, at: int) -> tuple[int, int]:
-        self.items += 1
-        if self.items > MAX_ITEMS:
-            raise RefusedError("too-large")
-        if time.thread_time() > self.until:
-            raise RefusedError("deadline")
+    def _item(self, table: Kinds, at: int) -> tuple[int, int]:
+        self.budget.spend()
         if at + 8 > len(self.raw):
             raise self.cut_short()
-        group, element, length = struct.unpack_from(encoding.endian + "HHI", self.raw, at)
+        group, element, length = table.item(self.raw, at)
         return group << 16 | element, length
 
     def _pixels(self, at: int, begin: int, length: int) -> int:
@@ -289,8 +314,9 @@ class Walker:
         return self.size
 
     def _fragments(self, encoding: Encoding, at: int) -> int:
+        table = (self.tables.get(encoding) or self._table(encoding))[0]
         while True:
-            tag, length = self._item(encoding, at)
+            tag, length = self._item(table, at)
             at += 8
             if tag == SEQUENCE_END:
                 return at
@@ -317,7 +343,7 @@ class Walker:
         listed = safe_private().get(key) if element > 0xFF else None
         safe = entry._replace(code=REMOVE, rule=rules.REMOVE)
         if listed is not None:
-            safe = self._as_safe(entry, listed, encoding)
+            safe = as_safe(entry, listed, encoding)
         if safe.code == ITEMS:
             return self._sequence(safe, encoding, at, length, end, path, depth)
         if stop > min(end, len(self.raw)):
@@ -325,21 +351,6 @@ class Walker:
         if safe.code != PASS:
             self._change(safe, encoding, at, self.raw[at + entry.value_at : stop], path, depth)
         return stop
-
-    def _as_safe(self, entry: Entry, listed: str, encoding: Encoding) -> Entry:
-        """Treat a safe private attribute by the VR that the list gives it."""
-        vr = (
-            entry.vr
-            if encoding.explicit and entry.vr not in ("UN", "")
-            else listed.split("/", maxsplit=1)[0] or "LO"
-        )
-        if vr == "SQ":
-            return entry._replace(code=ITEMS, vr=vr, rule=rules.CLEAN_ITEMS)
-        if vr in rules.TEXT_VRS or vr in rules.NUMBER_VRS:
-            return entry._replace(code=CHANGE, vr=vr, rule=rules.HOLD)
-        if vr == "UI":
-            return entry._replace(code=CHANGE, vr=vr, rule=rules.MAP_UID)
-        return entry._replace(code=PASS, vr=vr, rule=rules.PASS)
 
     def _change(
         self, entry: Entry, encoding: Encoding, at: int, value: bytes, path: Path, depth: int
@@ -351,19 +362,26 @@ class Walker:
             self._gathered(entry, encoding, at, len(value), stop, path, depth)
         else:
             self.identity.note(tag, vr, value)
+            if self.dropped:
+                return
         if rule == rules.REMOVE or vr == "SQ":
             self._replace(entry, encoding, at, stop, path)
             return
-        new = self.replacing.value(tag, vr, rule, value, encoding)
-        if new is None:
-            if rule in _READ:
-                self.texts.append(value)
-            if rule == rules.SCRUB and len(value) <= MAX_REMEMBERED_BYTES and len(_harmless) < MAX_REMEMBERED:
-                _harmless[vr, value] = None
+        if entry.fixed is not None:
+            if value or rule == rules.DUMMY:
+                self._edit(entry, at, stop, path, entry.fixed)
             return
-        if rule == rules.CLEAN:
-            self.texts.append(new)
-        self._put(entry, encoding, at, stop, path, new)
+        new = self.replacing.value(tag, vr, rule, value, encoding)
+        short, element = len(value) <= MAX_REMEMBERED_BYTES, b""
+        if new is not None:
+            element = encoding.element(tag, vr, new)
+            self._edit(entry, at, stop, path, element)
+        elif rule == rules.SCRUB and short and len(_harmless) < MAX_REMEMBERED:
+            _harmless[vr, value] = None
+        if rule == rules.CLEAN or (new is None and rule in _READ):
+            self.texts.append(value if new is None else new)
+        elif short:
+            self.tables[encoding][1][self.raw[at:stop]] = element
 
     def _replace(self, entry: Entry, encoding: Encoding, at: int, stop: int, path: Path) -> None:
         """Remove, empty or dummy a whole element, a sequence among them."""
@@ -374,9 +392,8 @@ class Walker:
         new = b""
         if entry.rule == rules.DUMMY:
             new = self.replacing.value(entry.tag, entry.vr, entry.rule, b"", encoding) or b""
-        self._put(entry, encoding, at, stop, path, new)
+        self._edit(entry, at, stop, path, encoding.element(entry.tag, entry.vr, new))
 
-    def _put(self, entry: Entry, encoding: Encoding, at: int, stop: int, path: Path, value: bytes) -> None:
-        element = encoding.element(entry.tag, entry.vr, value)
+    def _edit(self, entry: Entry, at: int, stop: int, path: Path, element: bytes) -> None:
         self.edits.append((at, stop, element, path, entry.tag, entry.rule))
         self.delta += len(element) - (stop - at)

@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -23,12 +24,15 @@ from typing import Any
 
 PACKAGE = "stream_processors.deidentification"
 MODULES = (
-    "walker", "rules", "values", "replacing", "kinds", "facts", "repeats", "runs", "part10", "encoding", "engine",
-    "identity", "descriptors", "codestreams", "output", "streaming", "second_reader", "verify",
+    "walker", "budget", "edits", "rules", "values", "replacing", "kinds", "facts", "repeats", "runs", "part10", "encoding",
+    "engine", "identity", "descriptors", "codestreams", "output", "streaming", "second_reader", "verify",
 )  # fmt: skip
 """What an input can reach: the walk, the stream and the verifier."""
 PATIENCE = 10.0
 """seconds of processor time for one input of some kilobytes: a hundred times what it takes."""
+HANGS = 60.0
+"""seconds of processor time after which one way is given up. libFuzzer's own limit is by the clock: it would end the run of
+a process that a busy machine has halted."""
 SAYS_EVERY = 20.0
 """seconds of processor time between two tallies on disk."""
 LONGEST = 65_536
@@ -50,12 +54,15 @@ class Tally:
 
         for name, way in ways(raw).items():
             began = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, HANGS)
             try:
                 outcome = way()
             except Finding as finding:
                 outcome = f"FINDING {finding}"
             except Exception as error:  # noqa: BLE001 - what fuzzing looks for
                 outcome = f"FINDING {type(error).__name__}"
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
             if time.process_time() - began > PATIENCE:
                 outcome = "FINDING slow"
             self.ended[f"{name}: {outcome}"] += 1
@@ -72,6 +79,12 @@ class Tally:
             f"{self.ended.total():10} executions, {self.found} findings, {time.process_time():.0f} s of processor time"
         )
         return "\n".join(lines) + "\n"
+
+
+def _give_up(_number: int, _frame: FrameType | None) -> None:
+    from tests.fuzz.ways import Finding
+
+    raise Finding("hang")
 
 
 def fuzz(seconds: float, seed: int, folders: list[Path], corpus: Path, tally: Tally) -> None:
@@ -110,11 +123,12 @@ def fuzz(seconds: float, seed: int, folders: list[Path], corpus: Path, tally: Ta
     flags = [
         f"-seed={seed}",
         f"-max_len={LONGEST}",
-        "-timeout=120",
+        "-timeout=1000000",
         "-rss_limit_mb=4096",
         "-artifact_prefix=.fuzz/",
         "-print_final_stats=1",
     ]
+    signal.signal(signal.SIGPROF, _give_up)
     atheris.Setup([sys.argv[0], str(corpus), *flags], one, custom_mutator=mutated)
     atheris.Fuzz()
 

@@ -1,8 +1,8 @@
 """What must hold for any bytes, one way through the code at a time; whatever breaks it is a finding.
 
 The engine gives a verified file or a documented reason, and knows its own output again. A file that comes in ranges ends as
-the whole one does. The second reader has its one reason, reads a head as it reads the whole, and finds in an output what
-pydicom finds. The verifier lets nothing pass that the engine did not make.
+the whole one does, and what was read before decides nothing. The second reader has its one reason, reads a head as it
+reads the whole, and finds in an output what pydicom finds. The verifier lets nothing pass that the engine did not make.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from stream_processors.deidentification import (
     Profile,
     RefusedError,
     deidentify,
+    kinds,
     plan,
+    replacing,
+    walker,
 )
 from stream_processors.deidentification.identity import Identity
 from stream_processors.deidentification.second_reader import Element, Follower, read_again
@@ -33,6 +36,8 @@ from stream_processors.deidentification.streaming import followed, verify_header
 from stream_processors.deidentification.verify import Expected, verify
 
 NAMES = Pseudonyms(PseudonymKey("fuzz", hashlib.sha256(b"a key for fuzzing").digest()))
+FORGETS = 32
+"""inputs, of which one is run with cold memory, too: all others fill it."""
 MOST_ASKED = 64
 """times that one file may ask for more of itself: each time it asks for twice as much, at least."""
 PROFILES = {
@@ -96,6 +101,24 @@ def streamed(raw: bytes, profile: Profile, chance: random.Random) -> str:
     hold(isinstance(out, str) == isinstance(whole, str), "the stream and the whole disagree on refusal")
     hold(isinstance(out, str) or out == whole, "the stream and the whole differ")
     return "refused" if isinstance(out, str) else "as the whole"
+
+
+def memory(raw: bytes, profile: Profile) -> str:
+    """De-identify after all that was read before, and again with every memory emptied: the same, to the byte."""
+    warm = _outcome(raw, profile)
+    for each in (kinds.kinds, replacing.replacing_for, replacing.nobody):
+        each.cache_clear()
+    walker._harmless.clear()
+    hold(_outcome(raw, profile) == warm, "what was read before decides")
+    return "the same"
+
+
+def _outcome(raw: bytes, profile: Profile) -> object:
+    try:
+        done = deidentify(raw, NAMES, profile)
+    except RefusedError as refused:
+        return reason_of(refused)
+    return done.data, done.context, done.pixels_at_risk
 
 
 def reader(raw: bytes, chance: random.Random) -> str:
@@ -184,7 +207,10 @@ def ways(raw: bytes) -> dict[str, Callable[[], str]]:
     name = chance.choice(sorted(PROFILES))
     profile = PROFILES[name]
     clear = bytes(128) + raw[128:]
-    return {
+    forgets: dict[str, Callable[[], str]] = {}
+    if chance.randrange(FORGETS) == 0:
+        forgets["memory"] = partial(memory, raw, profile)
+    return forgets | {
         "engine": partial(engine, raw, profile),
         "streamed": partial(streamed, raw, profile, chance),
         "second reader": partial(reader, clear, chance),
