@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from inference.training.recipe import Recipe
 from inference.training.recipes import all_recipes
 
 FOLDER = Path("docs/models")
+WIDTH = 120
+"""Characters of a line of text."""
 READ_WHEN = {
     "image": "as soon as it arrives",
     "series": "when its study is complete, as one answer for the series",
@@ -36,7 +39,7 @@ def page(name: str) -> str:
         _head(spec, recipe),
         _data(recipe, told),
         _figures(spec, told),
-        _found(told),
+        _found(recipe, told),
         _shown(told),
         _end(spec),
     )
@@ -117,7 +120,7 @@ def _classes(label: Label, said: dict[str, Any]) -> str:
     return f"| {label.name} | {high} | {given} | {ppv} | {low} | {low_given} | {npv} | {uncertain} |"
 
 
-def _found(told: dict[str, Any]) -> Iterator[str]:
+def _found(recipe: Recipe, told: dict[str, Any]) -> Iterator[str]:
     measured = told["measured"]
     yield "## Where it says a finding is"
     yield "Pointing: the map's strongest cell touches the finding. IoU: of the region with the finding, on quarters of cells."
@@ -126,6 +129,8 @@ def _found(told: dict[str, Any]) -> Iterator[str]:
     yield "a corner are one) or, where findings lie in several places, round everything; either is held to the whole finding."
     yield "Which of the two a label has, and from which logit of the map a place belongs to it, was chosen on the calibration"
     yield "images.\n"
+    yield from textwrap.wrap(f"The finding: {recipe.truth}", WIDTH)
+    yield ""
     yield "| Finding | Pointing | IoU | Box within a cell | Drawn round | From logit |\n|---|---|---|---|---|---|"
     for name, each in measured["labels"].items():
         where, label = each["localisation"], told["labels"][name]

@@ -57,6 +57,8 @@ class Recipe:
     test_units: int
     subgroups: tuple[str, ...]
     """Names of attributes that every example has."""
+    truth: str
+    """What of a finding counts as the finding where maps and boxes are taught and measured, for the card."""
     froc_label: str = ""
     """Label whose regions are small and many enough for a FROC curve."""
     map_weight: float = 0.5

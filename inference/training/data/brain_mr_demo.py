@@ -36,5 +36,6 @@ RECIPE = Recipe(
     unit=unit,
     calibration_units=500,
     test_units=500,
+    truth="pixels of which a lesion is 40 % or more; all the lesions of an image together.",
     subgroups=("noise", "atrophy"),
 )

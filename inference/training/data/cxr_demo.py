@@ -59,6 +59,11 @@ RECIPE = Recipe(
     calibration_units=500,
     test_units=600,
     subgroups=("thickness_mm", "photons", "blur_mm", "devices"),
+    truth=(
+        "a nodule and a heart, their whole outline; free air, where some of it (4 mm of lung's air) lies along the ray;"
+        " fluid, where it displaces at least 10 mm of air along the ray; consolidation, which has no border, the inner "
+        "part of its cloud (from 40 % of its density on) where at least 12 mm of air lay along the ray."
+    ),
     froc_label="nodule",
     map_weight=1.0,
     whole_from=0.125,

@@ -57,5 +57,9 @@ RECIPE = Recipe(
     map_weight=1.5,
     whole_from=0.125,
     reach_weight=1.0,
+    truth=(
+        "pixels of which blood is 40 % or more; of sheets along the skull (epidural, subdural) what is at least 2 mm "
+        "thick. A slice has a finding from 45 mm² on. Bleeding of any kind is all of it together, wherever it lies."
+    ),
     subgroups=("noise_hu", "blur_mm", "atrophy"),
 )

@@ -38,5 +38,6 @@ RECIPE = Recipe(
     unit=unit,
     calibration_units=400,
     test_units=400,
+    truth="pixels of which a cyst or a mass is half or more; what lies behind it, brightened or in its shadow, is not it.",
     subgroups=("gain", "doppler"),
 )
