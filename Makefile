@@ -17,6 +17,9 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 PREPARE := sh deploy/local/prepare.sh
 
+# Where this is set, every process compiles all that it imports anew, which takes longer than most of what it then does.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down test check bench fuzz test-training test-containers lock clean browser tools
 .DELETE_ON_ERROR:

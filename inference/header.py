@@ -80,10 +80,13 @@ WRITTEN: Mapping[str, frozenset[bytes]] = {
 PALETTE = b"PALETTE"
 """How Photometric Interpretation begins of images with colour tables, which only the library reads."""
 
+VR_LETTERS = re.compile(rb"[A-Z]{2}")
+"""What a VR looks like (PS3.5 §6.2). A length rarely does, and a data set that begins so is left to the library."""
+PLAIN_UID = re.compile(rb"([0-9.]+)[\0 ]*")
 PLAIN_NUMBER = re.compile(rb" *[+-]?[0-9]{1,12}(?:\.[0-9]{0,14})?(?:[eE][+-]?[0-9]{1,2})? *")
 PLAIN_WHOLE = re.compile(rb" *[+-]?[0-9]{1,9} *")
 PLAIN_WORD = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9_ .]*[A-Za-z0-9_])?")
-"""Forms of DS, IS and of text without surprises."""
+"""Forms of UI, DS, IS and of text without surprises."""
 
 
 class Attributes(Protocol):
@@ -142,7 +145,7 @@ def read_header(data: Buffer) -> tuple[Header, str, Place] | None:
             return None
         syntax, at = _meta(data)
         walk = Walk(data, explicit=syntax != IMPLICIT_LITTLE, big=syntax == EXPLICIT_BIG)
-        if not walk.explicit and bytes(data[at + 4 : at + 6]).isupper():
+        if not walk.explicit and VR_LETTERS.match(data, at + 4):
             return None  # written explicitly after all: the library looks closer
         values, at = walk.elements(at, len(data), {})
         return Header(values), syntax, walk.pixels(at)
@@ -158,7 +161,8 @@ def _meta(data: Buffer) -> tuple[str, int]:
         if tag == META_SYNTAX:
             syntax = bytes(data[start : start + length])
         at = start + length
-    known = syntax.rstrip(b"\0 ").decode("ascii", "replace")
+    written = PLAIN_UID.fullmatch(syntax)
+    known = written[1].decode("ascii") if written else ""
     if known in {IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, RLE} or known.startswith(COMPRESSED):
         return known, at
     raise UnusualError

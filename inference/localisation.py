@@ -21,10 +21,12 @@ Cells = NDArray[np.bool_]
 
 SHARE_OF_PEAK = 0.5
 """Share of the strongest cell's probability that bounds a region where no calibration chose a border (:class:`Label`)."""
+FINER = 4
+"""Parts of a cell's side, between which the map's logits are interpolated: a border that runs through a cell is drawn there."""
 MOST_PARTS = 3
 """Parts of a region that are outlined, the largest first: more is a map without a place."""
 MOST_CORNERS = 64
-"""Corners of a contour: enough for any region of a 32 × 32 map that a person would draw."""
+"""Corners of a contour: enough for any region that a person would draw."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,23 @@ def heat_map(cells: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def marked(cam: NDArray[np.floating], label: Label) -> Cells:
-    """The region of a finding: ``cam`` (h, w) are the map's logits; never empty, since the strongest cell is always in it."""
-    row, column = (int(v) for v in np.unravel_index(int(cam.argmax()), cam.shape))
-    peak = float(cam[row, column])
-    member = cam >= min(peak, _half(peak) if label.border is None else label.border)
+    """The region of a finding, on a grid :data:`FINER` than the map's; ``cam`` (h, w) are the map's logits.
+
+    Never empty, since the middle of the strongest cell is always in it.
+    """
+    fine = _finer(cam)
+    row, column = (int(v) * FINER + FINER // 2 for v in np.unravel_index(int(cam.argmax()), cam.shape))
+    peak = float(fine[row, column])
+    member = fine >= min(peak, _half(peak) if label.border is None else label.border)
     return member if label.scattered else _flooded(member, row, column)
+
+
+def _finer(cam: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Logits between the middles of the cells, in a straight line; beyond the outermost middles as there."""
+    height, width = cam.shape
+    real = np.asarray(cam, dtype=np.float32)
+    grown = cv2.resize(real, (width * FINER, height * FINER), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(grown, dtype=np.float32)
 
 
 def _half(peak: float) -> float:
@@ -156,7 +170,9 @@ def _thinned(line: list[tuple[int, int]]) -> list[tuple[int, int]]:
 def _border(wide: Cells) -> dict[tuple[int, int], list[tuple[int, int]]]:
     """From each corner of the grid, the ways along the border with the region on the right."""
     steps: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for row, column in zip(*(v.tolist() for v in np.nonzero(wide)), strict=True):
+    inner = wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    outer = wide & ~np.pad(inner, 1)
+    for row, column in zip(*(v.tolist() for v in np.nonzero(outer)), strict=True):
         if not wide[row - 1, column]:
             steps.setdefault((column, row), []).append((1, 0))
         if not wide[row, column + 1]:

@@ -18,7 +18,7 @@ HALF = 0.5
 DIGITS = 3
 """Decimals of a pixel and of a millimetre: a thousandth, so that neither way there and back loses a hundredth."""
 AREA_DIGITS, EXTENT_DIGITS = 1, 1
-"""Decimals of a measured region: its border follows cells that are millimetres wide."""
+"""Decimals of a measured region: its border follows quarters of cells that are millimetres wide."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def measured(
 ) -> tuple[Measured, ...]:
     """Area and longest extent of a marked region; nothing where the image has no scale.
 
-    They are of what the model's map marks, a region of whole cells: not of the finding. On a projection they are
+    They are of what the model's map marks, a region to a quarter of a cell: not of the finding. On a projection they are
     millimetres on the detector, which magnifies by what nobody told; their names say so.
 
     Parameters

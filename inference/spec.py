@@ -63,10 +63,10 @@ class Label:
     low_below: float | None = None
     """Calibrated probability below which it is `low`; None where calibration could not support such a class."""
     border: float | None = None
-    """Logit from which a cell of the map belongs to the finding's region, chosen on calibration images; None where none
+    """Logit of the map from which a place belongs to the finding's region, chosen on calibration images; None where none
     was: then half of the strongest cell's probability bounds it."""
     scattered: bool = False
-    """Whether the region is every such cell, for findings that lie in several places; else those that touch the strongest."""
+    """Whether the region is every such place, for findings that lie in several; else the part round the strongest cell."""
 
     def probability(self, logit: float) -> float:
         """Calibrated probability of a raw logit: ``sigmoid(logit / temperature + bias)``."""

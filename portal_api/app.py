@@ -23,6 +23,23 @@ SUBJECTS = (worklist, studies, alerts, operations, resolve, session)
 
 def create_app(connections: Connections, credentials: Credentials) -> FastAPI:
     """Build the application over open connections."""
+    app = bare_app()
+    app.state.portal = portal(connections, credentials)
+    return app
+
+
+def portal(connections: Connections, credentials: Credentials) -> Portal:
+    """What the routes work with: one system, and who may enter."""
+    return Portal(
+        connections=connections,
+        credentials=credentials,
+        sessions=Sessions(connections.settings.keys.session.read(), connections.clock),
+        templates=environment(WEB),
+    )
+
+
+def bare_app() -> FastAPI:
+    """Routes, failures and headers, to which ``app.state.portal`` has to be given."""
     app = FastAPI(
         title="Radstream portal",
         version=VERSION,
@@ -30,12 +47,6 @@ def create_app(connections: Connections, credentials: Credentials) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-    )
-    app.state.portal = Portal(
-        connections=connections,
-        credentials=credentials,
-        sessions=Sessions(connections.settings.keys.session.read(), connections.clock),
-        templates=environment(WEB),
     )
     for subject in SUBJECTS:
         app.include_router(subject.router)

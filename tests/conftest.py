@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.cluster import CLUSTER
+from tests.support.quick_files import quick_place
 from tests.support.servers import kind, servers, wanted
 
 __all__ = ["servers"]
@@ -22,8 +25,13 @@ SERVER_FOLDERS = ("integration", "system")
 SERVER_TIMEOUT_S = 600
 """seconds; a test that spreads its studies over minutes and restarts what it kills still ends well before this."""
 
+QUICK_FOLDERS = ("unit", "contract", "properties", "models")
+"""Tests in these folders write small files by the thousand, and none is about the disk that they lie on."""
+
 # No deadline: how long an example takes depends on who else uses the machine.
-settings.register_profile("radstream", deadline=None, print_blob=True)
+# The same examples each time: a commit passes, or it does not.
+settings.register_profile("radstream", deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("search", deadline=None, print_blob=True)
 settings.load_profile("radstream")
 
 
@@ -62,3 +70,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("servers")
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """pytest's own; for tests of many small files one that is gone with the test."""
+    if request.path.relative_to(FOLDER).parts[0] not in QUICK_FOLDERS:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(
+        dir=quick_place(), prefix="radstream-", ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)

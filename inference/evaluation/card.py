@@ -120,12 +120,12 @@ def _classes(label: Label, said: dict[str, Any]) -> str:
 def _found(told: dict[str, Any]) -> Iterator[str]:
     measured = told["measured"]
     yield "## Where it says a finding is"
-    yield "Pointing: the map's strongest cell touches the finding. IoU: of the region's cells with the finding's. Box: every edge"
-    yield "within one cell of the map, among true positives. The finding's cells are those it covers by a quarter or more. A box"
-    yield "is drawn round the part that touches the strongest cell (cells touch by sides and corners: a thin slanting finding is"
-    yield "one) and held to the part of the finding it lies on; where findings lie in several places, round everything, and held"
-    yield "to the whole. Which of the two a label has, and from which logit of the map a cell belongs to it, was chosen on the"
-    yield "calibration images.\n"
+    yield "Pointing: the map's strongest cell touches the finding. IoU: of the region with the finding, on quarters of cells."
+    yield "Box: every edge within one cell of the finding's own, which is taken to the pixel, among true positives. The map is"
+    yield "read between its cells in a straight line, and a box drawn round the part at its strongest cell (parts that touch by"
+    yield "a corner are one) or, where findings lie in several places, round everything; either is held to the whole finding."
+    yield "Which of the two a label has, and from which logit of the map a place belongs to it, was chosen on the calibration"
+    yield "images.\n"
     yield "| Finding | Pointing | IoU | Box within a cell | Drawn round | From logit |\n|---|---|---|---|---|---|"
     for name, each in measured["labels"].items():
         where, label = each["localisation"], told["labels"][name]

@@ -29,6 +29,7 @@ class Answer:
     cams: NDArray[np.float32] = field(repr=False)
     """Logits of the map, (L, h, w)."""
     masks: tuple[NDArray[np.bool_] | None, ...] = field(repr=False)
+    """None also where a finding is there but shows too little of itself to be marked."""
     spoke: tuple[int, ...]
     """Position, by label, of that slice in the unit."""
     pooled_error: float
@@ -73,11 +74,17 @@ def _answer(
         logits=np.array([series_logit(logits[:, i]) for i in labels], dtype=np.float32),
         truth=np.array([any(name in example.masks for example in unit) for name in recipe.labels]),
         cams=np.stack([maps[speaks[i], i] for i in labels]),
-        masks=tuple(unit[speaks[i]].masks.get(recipe.labels[i]) for i in labels),
+        masks=tuple(_marked(unit[speaks[i]], recipe.labels[i]) for i in labels),
         spoke=tuple(int(each) for each in speaks),
         pooled_error=float(max(errors)),
         attributes=_attributes(unit),
     )
+
+
+def _marked(example: Example, name: str) -> NDArray[np.bool_] | None:
+    """Where the finding is; None where it shows too little of itself to be marked anywhere."""
+    mask = example.masks.get(name)
+    return mask if mask is not None and mask.any() else None
 
 
 def _attributes(unit: Unit) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Where a map says a finding is, against where it is: pointing game, overlap, boxes, FROC. In cells of the map."""
+"""Where a map says a finding is, against where it is: pointing game, overlap, boxes, FROC."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.localisation import connected, marked
+from inference.localisation import marked, region_box
 from inference.spec import Label
 
 Cells = NDArray[np.bool_]
@@ -24,48 +24,32 @@ class Found:
     pointed: bool
     """Whether the strongest cell touches the finding."""
     overlap: float
-    """Intersection over union of the region and the finding's cells."""
+    """Intersection over union of the region and the finding, on the region's grid."""
     box_error: float
-    """Largest distance, in cells, between an edge of the region's box and the finding's."""
+    """Largest distance, in cells, between an edge of the region's box and the finding's, the finding's to the pixel."""
+
+
+TOUCHED = 0.125
+"""Share of a cell that a finding covers at least where it is said to lie there: a groove of a pixel's width is no more."""
 
 
 def touched(mask: NDArray[np.bool_], cells: int) -> Cells:
-    """Cells that a finding covers at least a quarter of; the one that it covers most if there is none."""
+    """Cells that a finding covers at least :data:`TOUCHED` of; the one that it covers most if there is none."""
     step = mask.shape[0] // cells
     share = mask.reshape(cells, step, cells, step).mean(axis=(1, 3))
-    return np.asarray(share >= min(0.25, float(share.max())))
+    return np.asarray(share >= min(TOUCHED, float(share.max())))
 
 
 def compare(cam: NDArray[np.floating], mask: NDArray[np.bool_], label: Label) -> Found:
-    """``cam`` are the map's logits (h, w), ``mask`` the finding in model pixels.
-
-    The box of a label whose findings are scattered is drawn round everything, and held to the whole finding; that of
-    others is drawn round one part, and held to the part of the finding that it lies on.
-    """
-    truth = touched(mask, cam.shape[0])
+    """``cam`` are the map's logits (h, w), ``mask`` the finding in model pixels: the box is held to all of these."""
     region = marked(cam, label)
+    truth = touched(mask, region.shape[0])
     peak = np.unravel_index(int(cam.argmax()), cam.shape)
     step = mask.shape[0] // cam.shape[0]
     around = mask[peak[0] * step : (peak[0] + 1) * step, peak[1] * step : (peak[1] + 1) * step]
     union = int((region | truth).sum())
-    boxed = truth if label.scattered else _part(truth, region)
-    return Found(bool(around.any()), float((region & truth).sum() / union), _box_error(region, boxed))
-
-
-def _part(truth: Cells, region: Cells) -> Cells:
-    """The connected part of a finding that the region lies on: a box is drawn round one part; all of it if it lies on none."""
-    parts = connected(truth)
-    best = max(parts, key=lambda part: int((part & region).sum()))
-    return best if (best & region).any() else truth
-
-
-def _box_error(region: Cells, truth: Cells) -> float:
-    return float(np.abs(np.array(_edges(region)) - np.array(_edges(truth))).max())
-
-
-def _edges(cells: Cells) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    off = np.array(region_box(region, mask.shape[0])) - np.array(region_box(mask, mask.shape[0]))
+    return Found(bool(around.any()), float((region & truth).sum() / union), float(np.abs(off).max() / step))
 
 
 def best_border(

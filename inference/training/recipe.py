@@ -61,6 +61,11 @@ class Recipe:
     """Label whose regions are small and many enough for a FROC curve."""
     map_weight: float = 0.5
     """Share of the map's error in the loss: enough that the heat lies on the finding, not so much that small ones are lost."""
+    whole_from: float = 1.0
+    """Share of a cell that a finding must cover for the map to show it fully there: less than all of it where findings are
+    thin or taper off, since what is to be learnt is how far they reach."""
+    reach_weight: float = 0.0
+    """Error on the rows and columns that a finding lies in, which boxes are drawn from, beside that on the map's cells."""
 
 
 def truth_of(recipe: Recipe, example: Example) -> NDArray[np.bool_]:
@@ -69,13 +74,13 @@ def truth_of(recipe: Recipe, example: Example) -> NDArray[np.bool_]:
 
 
 def coarse(recipe: Recipe, example: Example) -> NDArray[np.float32]:
-    """Share of each map cell that a finding covers, (L, cells, cells)."""
+    """How much of each map cell a finding covers, (L, cells, cells), 1 from :attr:`Recipe.whole_from` on."""
     made = np.zeros((len(recipe.labels), recipe.cells, recipe.cells), dtype=np.float32)
     step = recipe.side // recipe.cells
     for name, mask in example.masks.items():
         parts = mask.reshape(recipe.cells, step, recipe.cells, step)
         made[recipe.labels.index(name)] = parts.mean(axis=(1, 3))
-    return made
+    return np.asarray(np.minimum(made / np.float32(recipe.whole_from), np.float32(1)), dtype=np.float32)
 
 
 def digest(recipe: Recipe, wanted: Iterable[int]) -> str:

@@ -74,13 +74,22 @@ def _regraded(values: str, images: Tensor, draw: Tensor, noise: Tensor) -> Tenso
 
 
 def loss_of(
-    logits: Tensor, cam: Tensor, truth: Tensor, masks: Tensor, cell_weight: Tensor, map_weight: float
+    recipe: Recipe, logits: Tensor, cam: Tensor, truth: Tensor, masks: Tensor, cell_weight: Tensor
 ) -> Tensor:
-    """Error on the image's labels plus error of the map against the masks (rare cells weigh more)."""
+    """Error on the image's labels, plus errors of the map: of its cells (rare ones weigh more) and of how far it reaches."""
     image = functional.binary_cross_entropy_with_logits(logits, truth.float())
-    return image + map_weight * functional.binary_cross_entropy_with_logits(
-        cam, masks, pos_weight=cell_weight
-    )
+    cells = functional.binary_cross_entropy_with_logits(cam, masks, pos_weight=cell_weight)
+    return image + recipe.map_weight * (cells + recipe.reach_weight * reach_error(cam, masks))
+
+
+def reach_error(cam: Tensor, masks: Tensor) -> Tensor:
+    """Error on which rows and which columns a finding lies in: each row's and each column's strongest cell says whether.
+
+    These are what a box is drawn from. They are not weighted, so that one cell too many costs as much as one too few.
+    """
+    error = functional.binary_cross_entropy_with_logits
+    rows, columns = (error(cam.amax(axis), masks.amax(axis)) for axis in (3, 2))
+    return rows + columns
 
 
 def train(
@@ -111,7 +120,7 @@ def train(
             x, y = augmented(recipe, images, masks[pick], generator)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits, cam = network(x.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(logits, cam, truth[pick], y, weight, recipe.map_weight)
+            loss = loss_of(recipe, logits, cam, truth[pick], y, weight)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

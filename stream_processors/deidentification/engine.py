@@ -13,6 +13,7 @@ from typing import Final
 from schemas.identifiers import Pseudonyms
 from stream_processors.deidentification.context import read_context
 from stream_processors.deidentification.dictionary import registered_type
+from stream_processors.deidentification.edits import Edit, spliced
 from stream_processors.deidentification.encoding import UNDEFINED, Encoding
 from stream_processors.deidentification.facts import Facts, read_facts
 from stream_processors.deidentification.identity import is_uid
@@ -22,13 +23,13 @@ from stream_processors.deidentification.pixels_at_risk import PASSED, PixelPolic
 from stream_processors.deidentification.placing import placed
 from stream_processors.deidentification.profile import DEFAULT, EDITION, METHOD, Profile
 from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
-from stream_processors.deidentification.repeats import spliced, walk_by_runs
+from stream_processors.deidentification.repeats import walk_by_runs
 from stream_processors.deidentification.replacing import Replacing, nobody, replacing_for
 from stream_processors.deidentification.report import Report
 from stream_processors.deidentification.rules import SCRUB
 from stream_processors.deidentification.table import CLEAN_PIXELS, MEANINGS
 from stream_processors.deidentification.verify import Expected, verify
-from stream_processors.deidentification.walker import METHODS, Edit, Walker
+from stream_processors.deidentification.walker import METHODS, Walker
 
 REQUIRED_UIDS: Final = (0x00080016, 0x00080018)
 """SOP Class and SOP Instance UID: without them nothing can be written that is a DICOM file."""
@@ -214,7 +215,7 @@ def _edits(file: _File, verdict: Verdict, syntax: str, codes: tuple[str, ...]) -
         alone = Walker(walker.raw, walker.size, walker.profile, walker.replacing)  # element by element
         alone.data_set(encoding, file.source.data_set_at, file.source.size)
         edits = _marked(file, alone.edits, codes)
-        walker.resume()
+        walker.budget.resume()
         edits = placed(verdict.attributes, edits, walker, encoding, file.source.data_set_at)
         edits.sort(key=itemgetter(4))  # in places where several are put
     edits.sort(key=itemgetter(0))

@@ -147,6 +147,28 @@ class Kinds:
         return _CODES.get(rule, CHANGE)
 
 
+Table = tuple[Kinds, dict[bytes, bytes], set[tuple[int, bool, bytes]]]
+"""The kinds of an encoding, and what the frames of this file repeat: short elements with what has taken their place
+(b"": they stay), and sequences in which nothing changes, or of which nothing stays, with their depth and whether they
+are dropped."""
+
+
+def as_safe(entry: Entry, listed: str, encoding: Encoding) -> Entry:
+    """Treat a safe private attribute by the VR that the list gives it."""
+    vr = (
+        entry.vr
+        if encoding.explicit and entry.vr not in ("UN", "")
+        else listed.split("/", maxsplit=1)[0] or "LO"
+    )
+    if vr == "SQ":
+        return entry._replace(code=ITEMS, vr=vr, rule=rules.CLEAN_ITEMS)
+    if vr in rules.TEXT_VRS or vr in rules.NUMBER_VRS:
+        return entry._replace(code=CHANGE, vr=vr, rule=rules.HOLD)
+    if vr == "UI":
+        return entry._replace(code=CHANGE, vr=vr, rule=rules.MAP_UID)
+    return entry._replace(code=PASS, vr=vr, rule=rules.PASS)
+
+
 @lru_cache(maxsize=64)
 def kinds(profile: Profile, encoding: Encoding) -> Kinds:
     """Share what is learned between the files of a profile."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stream_processors.deidentification.edits import Edit
 from stream_processors.deidentification.encoding import UNDEFINED, Encoding
 from stream_processors.deidentification.kinds import PIXELS, kinds
-from stream_processors.deidentification.walker import Edit, Walker
+from stream_processors.deidentification.walker import Walker
 
 RULE = "describe-pixels"
 

@@ -104,7 +104,7 @@ def _region(row: dict[str, str]) -> Region:
 
 def device_boxes(facts: Facts) -> tuple[Box, ...]:
     """Give the boxes of every row that speaks of a file's device; they may lie outside its image."""
-    return _boxes(facts.encoding.endian, *(facts.values.get(tag, b"") for tag in ASKED))
+    return _boxes(facts.encoding.endian, *[facts.values.get(tag, b"") for tag in ASKED])
 
 
 @lru_cache(maxsize=4096)

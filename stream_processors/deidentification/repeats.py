@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 
+from stream_processors.deidentification.edits import RUN, spliced
 from stream_processors.deidentification.encoding import Encoding
 from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
 from stream_processors.deidentification.replacing import Replacing
 from stream_processors.deidentification.runs import Done
-from stream_processors.deidentification.walker import RUN, Edit, Walker
+from stream_processors.deidentification.walker import Walker
 
 
 def walk_by_runs(walker: Walker, encoding: Encoding, at: int, runs: list[tuple[int, bytes]]) -> int:
@@ -74,16 +75,3 @@ def _walked(walker: Walker, encoding: Encoding, run: bytes, replacing: Replacing
         uids=frozenset(who.uids),
         dates=frozenset(who.dates),
     )
-
-
-def spliced(raw: bytes, at: int, stop: int, edits: list[Edit]) -> bytes:
-    """Write a range with its edits: the untouched slices between them stay as they are."""
-    parts = []
-    for edit in edits:
-        if edit[0] > at:
-            parts.append(raw[at : edit[0]])
-        if edit[2]:
-            parts.append(edit[2])
-        at = max(at, edit[1])
-    parts.append(raw[at:stop])
-    return b"".join(parts)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final, cast
 
 from stream_processors.deidentification.dictionary import keyword_of
-from stream_processors.deidentification.walker import RUN, Edit, Path
+from stream_processors.deidentification.edits import RUN, Edit, Path
 
 ICON: Final = 0x00880200
 """Icon Image Sequence: a small picture of the image, text and all."""

@@ -7,10 +7,11 @@ in file order; everything between them is untouched.
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from stream_processors.deidentification import rules
+from stream_processors.deidentification.budget import Budget
+from stream_processors.deidentification.edits import Edit, Path
 from stream_processors.deidentification.encoding import IMPLICIT_LITTLE, UNDEFINED, Encoding
 from stream_processors.deidentification.identity import Identity
 from stream_processors.deidentification.kinds import (
@@ -30,6 +31,8 @@ from stream_processors.deidentification.kinds import (
     Entry,
     Kinds,
     Met,
+    Table,
+    as_safe,
     kinds,
 )
 from stream_processors.deidentification.profile import Profile
@@ -41,23 +44,12 @@ from stream_processors.deidentification.table import safe_private
 MAX_DEPTH: Final = 32
 """Nested sequences; real objects stay under 10, and a recursive reader must not be led further."""
 
-MAX_ITEMS: Final = 1_000_000
-"""Items and fragments of one file; a large enhanced object has some 100,000."""
-
-MAX_SECONDS: Final = 20.0
-"""Of processor time of one file's walk; a header of 100 MB takes less. Not by the clock: what a starved
-machine refused, an idle one would not."""
-
-ITEMS_BETWEEN_LOOKS: Final = 256
-"""Items from one look at the clock to the next: asking the kernel for it costs more than an item's walk."""
-
 MOST_BYTES_OF_SEQUENCE: Final = 1024
 """bytes of a nested sequence that is looked for among earlier ones."""
 
 MAX_REMEMBERED: Final = 8192
 """Harmless texts remembered, each no longer than the next constant."""
 MAX_REMEMBERED_BYTES: Final = 64
-
 
 METHODS: Final = 0x00120064
 """De-identification Method Code Sequence: earlier steps' items stay before ours (PS3.15 §E.1.1)."""
@@ -66,22 +58,6 @@ _READ: Final = frozenset({rules.SCRUB, rules.CLEAN, rules.HOLD, rules.NUMBER, ru
 """Rules whose texts, where they stay, are searched for names."""
 
 _NUMERIC: Final = b"0123456789+-.eE\\ \0"
-
-Path = tuple[object, ...]
-"""() at top level, else (path of the parent, tag of the sequence, number of the item from 1)."""
-
-
-RUN: Final = "run"
-"""The rule of an edit that stands for several: in place of its path are their tags and rules."""
-
-Edit = tuple[int, int, bytes, Path, int, str]
-"""Start, stop, replacement, path, tag, rule: replace the bytes from start to stop. The rule is "" for a length that
-had to follow. A plain tuple, since a file has hundreds and a class would double the cost of each."""
-
-Table = tuple[Kinds, dict[bytes, bytes], set[tuple[int, bool, bytes]]]
-"""The kinds of an encoding, and what the frames of this file repeat: short elements with what has taken their place
-(b"": they stay), and sequences in which nothing changes, or of which nothing stays, with their depth and whether they
-are dropped."""
 
 _harmless: dict[tuple[str, bytes], None] = {}
 """Texts found to hold nothing but vocabulary: such texts identify nobody, whoever the patient is."""
@@ -100,7 +76,7 @@ class Walker:
         self.texts: list[bytes] = []
         self.numbers: list[bytes] = []
         self.delta = 0
-        self.items = 0
+        self.budget = Budget()
         self.dropped = False
         """Whether what is walked does not stay: only the names in it are of interest."""
         self.pixels_at = -1
@@ -108,8 +84,6 @@ class Walker:
         self.encapsulated = False
         self.methods = (-1, -1, -1, -1)
         """Of the sequence of methods at top level: its start, its first item, the end of its last, its end."""
-        self.until = -1.0
-        """Processor time at which the walk is given up; below 0 until the clock is looked at."""
         self.tables: dict[Encoding, Table] = {}
         self.creators: dict[int, str] = {}
         """Of private blocks at top level, which is walked in parts."""
@@ -172,25 +146,23 @@ class Walker:
                     edits.append((at, stop, new, path, tag, rule))
                     removed += size - len(new)
             elif code == CHANGE:
-                new = again.get(raw[at:stop])
-                if new is None:
+                before = again.get(raw[at:stop])
+                if before is None:
                     self._change(entry, encoding, at, raw[at + value_at : stop], path, depth)
-                elif new:
-                    edits.append((at, stop, new, path, tag, rule))
-                    removed += size - len(new)
+                elif before:
+                    edits.append((at, stop, before, path, tag, rule))
+                    removed += size - len(before)
             at = stop
         self.delta -= removed
         return self._complete(at, end)
 
     def _table(self, encoding: Encoding) -> Table:
-        self.tables[encoding] = table = kinds(self.profile, encoding), {}, set()
-        return table
+        return self.tables.setdefault(encoding, (kinds(self.profile, encoding), {}, set()))
 
     def _meet(self, table: Kinds, at: int) -> Met:
         """Meet an element for the first time, or one whose first eight bytes are not all there."""
-        raw = self.raw
-        entry = table.known.get(raw[at : at + table.encoding.key_width]) or self.learn(table, at)
-        return table.meet(raw[at : at + HEAD], entry)
+        entry = table.known.get(self.raw[at : at + table.encoding.key_width]) or self.learn(table, at)
+        return table.meet(self.raw[at : at + HEAD], entry)
 
     def _complete(self, at: int, end: int) -> int:
         if end > len(self.raw) or at > end:
@@ -211,9 +183,9 @@ class Walker:
 
     def skipped(self, entry: Entry, encoding: Encoding, at: int) -> int:
         """Find the end of a value of undefined length, and change nothing."""
-        items = self.items
+        items = self.budget.items
         stop = self._gathered(entry, encoding, at, UNDEFINED, self.size, (), 0)
-        self.items = items
+        self.budget.items = items
         return stop
 
     def _beyond(
@@ -305,11 +277,11 @@ class Walker:
             if self.raw[after - 8 : after - 4] != table.item_end:
                 raise RefusedError("truncated")
             return after
-        if begin + length > end:
+        after = begin + length
+        if after > end:
             raise RefusedError("truncated")
         self.edits.append((at + 4, begin, b"", path, ITEM, ""))
-        after = self.data_set(encoding, begin, begin + length, path, depth)
-        if after != begin + length:
+        if self.data_set(encoding, begin, after, path, depth) != after:
             raise RefusedError("malformed")
         self._follow(mark, self.delta - delta + length, length, table)
         return after
@@ -325,28 +297,12 @@ class Walker:
             start, _, same, path, tag, rule = self.edits[mark]
             self.edits[mark] = (start, start, same, path, tag, rule)
 
-    def resume(self) -> None:
-        """Let time run anew: what a policy took for the pixels is not the walk's."""
-        self.until = -1.0
-
     def _item(self, table: Kinds, at: int) -> tuple[int, int]:
-        self.items += 1
-        if self.items > MAX_ITEMS:
-            raise RefusedError("too-large")
-        if not self.items % ITEMS_BETWEEN_LOOKS:
-            self._look_at_the_clock()
+        self.budget.spend()
         if at + 8 > len(self.raw):
             raise self.cut_short()
         group, element, length = table.item(self.raw, at)
         return group << 16 | element, length
-
-    def _look_at_the_clock(self) -> None:
-        """Give up a walk that takes too long; its time runs from the first look."""
-        now = time.thread_time()
-        if self.until < 0:
-            self.until = now + MAX_SECONDS
-        if now > self.until:
-            raise RefusedError("deadline")
 
     def _pixels(self, at: int, begin: int, length: int) -> int:
         """Step over the pixels without a look; of fragments, the end is found when they are handed on."""
@@ -387,7 +343,7 @@ class Walker:
         listed = safe_private().get(key) if element > 0xFF else None
         safe = entry._replace(code=REMOVE, rule=rules.REMOVE)
         if listed is not None:
-            safe = self._as_safe(entry, listed, encoding)
+            safe = as_safe(entry, listed, encoding)
         if safe.code == ITEMS:
             return self._sequence(safe, encoding, at, length, end, path, depth)
         if stop > min(end, len(self.raw)):
@@ -395,21 +351,6 @@ class Walker:
         if safe.code != PASS:
             self._change(safe, encoding, at, self.raw[at + entry.value_at : stop], path, depth)
         return stop
-
-    def _as_safe(self, entry: Entry, listed: str, encoding: Encoding) -> Entry:
-        """Treat a safe private attribute by the VR that the list gives it."""
-        vr = (
-            entry.vr
-            if encoding.explicit and entry.vr not in ("UN", "")
-            else listed.split("/", maxsplit=1)[0] or "LO"
-        )
-        if vr == "SQ":
-            return entry._replace(code=ITEMS, vr=vr, rule=rules.CLEAN_ITEMS)
-        if vr in rules.TEXT_VRS or vr in rules.NUMBER_VRS:
-            return entry._replace(code=CHANGE, vr=vr, rule=rules.HOLD)
-        if vr == "UI":
-            return entry._replace(code=CHANGE, vr=vr, rule=rules.MAP_UID)
-        return entry._replace(code=PASS, vr=vr, rule=rules.PASS)
 
     def _change(
         self, entry: Entry, encoding: Encoding, at: int, value: bytes, path: Path, depth: int

@@ -24,8 +24,8 @@ from typing import Any
 
 PACKAGE = "stream_processors.deidentification"
 MODULES = (
-    "walker", "rules", "values", "replacing", "kinds", "facts", "repeats", "runs", "part10", "encoding", "engine",
-    "identity", "descriptors", "codestreams", "output", "streaming", "second_reader", "verify",
+    "walker", "budget", "edits", "rules", "values", "replacing", "kinds", "facts", "repeats", "runs", "part10", "encoding",
+    "engine", "identity", "descriptors", "codestreams", "output", "streaming", "second_reader", "verify",
 )  # fmt: skip
 """What an input can reach: the walk, the stream and the verifier."""
 PATIENCE = 10.0

@@ -150,6 +150,17 @@ def test_it_reads_what_the_library_reads(data):
     assert (syntax, place.start, place.length) == (image.syntax, image.start, image.length)
 
 
+def test_a_first_length_with_a_letter_in_it_is_no_vr():
+    made = Dataset()
+    made.ReferencedImageSequence = Sequence([Dataset()])
+    made.ReferencedImageSequence[0].ReferencedSOPInstanceUID = "2.25." + "1" * 45
+
+    data = written(made, str(ImplicitVRLittleEndian))
+
+    assert b"\x08\x00\x40\x11B\x00\x00\x00" in data
+    assert read_header(data) is not None
+
+
 @MANY
 @given(files(), st.integers(0, 2))
 def test_geometry_is_the_same(data, frame):
@@ -214,6 +225,13 @@ def test_unusual_values_are_left_to_the_library(change):
             )
 
     assert read_header(written(made, str(ExplicitVRLittleEndian))) is None
+
+
+def test_a_damaged_transfer_syntax_is_left_to_the_library():
+    data = written(Dataset(), HTJ2K_LOSSLESS)
+    assert read_header(data) is not None
+
+    assert read_header(data.replace(b"1.2.840.10008.1.2.4.", b"1.2.840.10008.1.2.4\x80")) is None
 
 
 def test_an_attribute_that_is_not_in_the_table_is_no_missing_one():

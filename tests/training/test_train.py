@@ -94,6 +94,34 @@ def test_augmentation_moves_image_and_mask_together_and_keeps_the_range(name):
     assert not torch.equal(moved, raw)
 
 
+def reached(*columns):
+    """A sure map, and a mask, of one label over these columns of the third row."""
+    made = torch.zeros(1, 1, 8, 8)
+    made[..., 2, list(columns)] = 1
+    return made * 12 - 6, made
+
+
+def test_a_map_that_reaches_a_cell_too_far_is_as_wrong_as_one_that_stops_a_cell_short():
+    truth = reached(2, 3, 4)[1]
+    right, far, short = (
+        float(train.reach_error(reached(*columns)[0], truth)) for columns in ((2, 3, 4), (2, 3, 4, 5), (2, 3))
+    )
+
+    assert far == pytest.approx(short)
+    assert far > 10 * right
+
+
+def test_without_a_weight_a_recipe_asks_nothing_of_the_reach():
+    masks, cam = reached(2, 3)[1], reached(4, 5)[0]
+    recipe = replace(all_recipes()["brain_mr_demo"], reach_weight=0.0)
+    plain, asked = (
+        train.loss_of(each, torch.zeros(1, 1), cam, torch.ones(1, 1), masks, torch.ones(1))
+        for each in (recipe, replace(recipe, reach_weight=1.0))
+    )
+
+    assert asked - plain == pytest.approx(float(recipe.map_weight * train.reach_error(cam, masks)))
+
+
 def resnet_state(colour=True):
     """Weights under torchvision's names: basic units in two stages, one with a bottleneck."""
     torch.manual_seed(0)

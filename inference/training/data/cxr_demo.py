@@ -44,7 +44,7 @@ def _small_masks(phantom: Phantom) -> dict[str, Mask]:
 
 RECIPE = Recipe(
     name="cxr_demo",
-    version=2,
+    version=3,
     labels=phantoms.LABELS,
     values="density",
     dtype="uint16",
@@ -60,4 +60,7 @@ RECIPE = Recipe(
     test_units=600,
     subgroups=("thickness_mm", "photons", "blur_mm", "devices"),
     froc_label="nodule",
+    map_weight=1.0,
+    whole_from=0.125,
+    reach_weight=1.0,
 )

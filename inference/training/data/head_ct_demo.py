@@ -40,7 +40,7 @@ def _example(patient: Head, made: Slice) -> Example:
 
 RECIPE = Recipe(
     name="head_ct_demo",
-    version=2,
+    version=3,
     labels=head.LABELS,
     values="hounsfield",
     dtype="int16",
@@ -49,11 +49,13 @@ RECIPE = Recipe(
     cells=CELLS,
     generator_version=head.GENERATOR_VERSION,
     training_images=8000,
-    epochs=4,
+    epochs=8,
     example=example,
     unit=unit,
     calibration_units=250,
-    test_units=200,
+    test_units=400,
     map_weight=1.5,
+    whole_from=0.125,
+    reach_weight=1.0,
     subgroups=("noise_hu", "blur_mm", "atrophy"),
 )

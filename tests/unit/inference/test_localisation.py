@@ -29,37 +29,66 @@ def label(**changes):
     return replace(blank("probe"), **changes)
 
 
+def logit_map(*sure, weak=()):
+    """Logits: 4 where it is sure, -1 where it is weak, else -4."""
+    made = np.full((8, 8), -4, dtype=np.float32)
+    for at in weak:
+        made[at] = -1
+    for at in sure:
+        made[at] = 4
+    return made
+
+
 @pytest.mark.parametrize(
     ("map_", "box"),
     [
-        (cells((2, 3)), (96, 64, 128, 96)),
-        (cells((2, 3), (2, 4), (3, 4)), (96, 64, 160, 128)),
-        (cells((2, 3), (7, 7)), (96, 64, 128, 96)),
-        (cells((2, 3), (3, 4)), (96, 64, 160, 128)),
-        (cells((2, 3), weak=[(2, 4)]), (96, 64, 128, 96)),
-        (cells((0, 0), (7, 7)), (0, 0, 32, 32)),
+        (logit_map((2, 3)), (96, 64, 128, 96)),
+        (logit_map((2, 3), (2, 4), (3, 4)), (96, 64, 160, 128)),
+        (logit_map((2, 3), (7, 7)), (96, 64, 128, 96)),
+        (logit_map((2, 3), (3, 4)), (96, 64, 160, 128)),
+        (logit_map((2, 3), weak=[(2, 4)]), (96, 64, 136, 96)),
+        (logit_map((0, 0), (7, 7)), (0, 0, 32, 32)),
     ],
     ids=[
         "one cell",
         "its neighbours",
         "not what is elsewhere",
         "over a corner",
-        "not what is weak",
+        "a part of what is weak",
         "at the edge",
     ],
 )
 def test_the_box_surrounds(map_, box):
-    assert localisation.region_box(localisation.marked(logits(map_), label()), 256) == box
+    assert localisation.region_box(localisation.marked(map_, label(border=0.0)), 256) == box
 
 
 @pytest.mark.parametrize(
-    ("border", "scattered", "count"), [(0.0, False, 1), (-1.0, False, 2), (0.0, True, 2), (9.0, True, 1)]
+    ("border", "left", "right"), [(0.0, 64, 128), (2.0, 72, 120), (-2.0, 56, 136), (-3.9, 48, 144)]
 )
-def test_the_label_says_which_cells_are_marked(border, scattered, count):
-    map_ = cells((2, 3), (7, 7), weak=[(2, 4)])
-    map_[2, 3] = 0.95
+def test_the_border_is_drawn_where_it_runs_through_the_cells(border, left, right):
+    map_ = np.full((8, 8), -4, dtype=np.float32)
+    map_[:, 2:4] = 4
+    region = localisation.marked(map_, label(border=border))
 
-    assert localisation.marked(logits(map_), label(border=border, scattered=scattered)).sum() == count
+    assert localisation.region_box(region, 256) == (left, 0, right, 256)
+
+
+@pytest.mark.parametrize(
+    ("border", "scattered", "box"),
+    [
+        (0.0, False, (96, 64, 136, 96)),
+        (-2.0, False, (88, 56, 152, 104)),
+        (0.0, True, (96, 64, 256, 256)),
+        (9.0, False, (112, 72, 120, 88)),
+        (None, False, (96, 64, 136, 96)),
+    ],
+)
+def test_the_label_says_what_of_the_map_is_marked(border, scattered, box):
+    map_ = logit_map((2, 3), (7, 7), weak=[(2, 4)])
+    map_[2, 3] = 5
+    region = localisation.marked(map_, label(border=border, scattered=scattered))
+
+    assert localisation.region_box(region, 256) == box
 
 
 def test_the_parts_of_a_region_are_outlined_the_largest_first():

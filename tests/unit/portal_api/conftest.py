@@ -6,7 +6,7 @@ import shutil
 import httpx
 import pytest
 
-from portal_api.app import create_app
+from portal_api.app import bare_app, portal
 from tests.support.portal import System, seed
 
 
@@ -63,9 +63,16 @@ def seeded(system):
     return system
 
 
+@pytest.fixture(scope="session")
+def routes():
+    """Built once: FastAPI takes longer over it than most tests over the rest."""
+    return bare_app()
+
+
 @pytest.fixture
-def app(system):
-    return create_app(system.connections, system.credentials())
+def app(routes, system):
+    routes.state.portal = portal(system.connections, system.credentials())
+    return routes
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 from datetime import UTC, datetime
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -76,14 +77,20 @@ def result(**changes: object) -> Findings:
     return dataclasses.replace(event, **(values | changes))  # type: ignore[arg-type]
 
 
+@cache
+def image() -> tuple[bytes, Geometry]:
+    """A chest, and where the model's input lies in it."""
+    data = to_dicom(generate(4_000_001, findings=frozenset({"pneumothorax"})), WHO)
+    return data, cxr_demo.preprocess(data).geometry
+
+
 @pytest.fixture
 def sink(tmp_path: Path) -> ObjectsSink:
     tables = EmbeddedTables(tmp_path)
     tables.create(ROW_TYPES)
     objects = EmbeddedObjects(tmp_path / "objects")
     objects.create_buckets(buckets.ALL)
-    data = to_dicom(generate(4_000_001, findings=frozenset({"pneumothorax"})), WHO)
-    geometry = cxr_demo.preprocess(data).geometry
+    data, geometry = image()
     cams = np.linspace(-4, 4, len(LABELS) * 32 * 32, dtype=np.float32).reshape(len(LABELS), 32, 32)
     objects.put(IMAGE.bucket, IMAGE.object_key, data)
     objects.put(IMAGE.activation_bucket, IMAGE.activation_key, activation_file(cams, LABELS, geometry))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import sinks.runner
 from runtime import faults
 from runtime.connections import Connections, connect
 from runtime.embedded.tables import EmbeddedTables
@@ -74,6 +75,12 @@ def running(made: Connections, sink: Recorder) -> Iterator[SinkRunner]:
     finally:
         kept.stop()
         thread.join()
+
+
+@pytest.fixture(autouse=True)
+def asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sink that is asked to end first waits for its last poll."""
+    monkeypatch.setattr(sinks.runner, "POLL_S", 0.02)
 
 
 @pytest.fixture

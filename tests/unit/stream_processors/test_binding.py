@@ -18,6 +18,7 @@ from schemas.codec import UndecodableError, file_stem, from_record
 from schemas.events import EVENT_TYPES, Event, InstanceReceived
 from schemas.partitioning import partition_of
 from schemas.rows import DeadlineRow
+from stream_processors import binding
 from stream_processors.binding import Addressed, Binder, Surroundings, addressed
 from stream_processors.inputs import DueInput, Origin
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, To
@@ -120,6 +121,13 @@ def failing(errors: dict[str, list[BaseException]]) -> Any:
     return run
 
 
+@pytest.fixture
+def _nothing_goes_out_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine: what goes out early has tests of its own."""
+    monkeypatch.setattr(binding, "EARLY_S", 3600.0)
+
+
+@pytest.mark.usefixtures("_nothing_goes_out_early")
 async def test_outputs_are_confirmed_in_input_order_before_the_acknowledgement() -> None:
     world = World()
     await binder(world, echo).bind([record(0, 1), record(1, 2), record(2, 1)], world.acknowledge)
@@ -153,6 +161,7 @@ async def test_what_went_out_early_is_not_acknowledged_when_the_process_stops() 
     assert world.happened == [("published", ["0"])]
 
 
+@pytest.mark.usefixtures("_nothing_goes_out_early")
 @pytest.mark.parametrize(
     ("errors", "published"),
     [
@@ -188,6 +197,7 @@ async def test_what_stops_the_process_acknowledges_and_publishes_nothing(error: 
     assert world.happened == []
 
 
+@pytest.mark.usefixtures("_nothing_goes_out_early")
 async def test_what_does_not_decode_becomes_a_dead_letter() -> None:
     world = World()
     await binder(world, echo).bind([record(0, value=b"poison"), record(1)], world.acknowledge)

@@ -12,9 +12,9 @@ from stream_processors.deidentification import (
     DEFAULT,
     MoreNeededError,
     RefusedError,
+    budget,
     deidentify,
     plan,
-    walker,
 )
 from stream_processors.deidentification.output import Range
 from tests.support.dicoms import Options, ct_slice, to_bytes
@@ -102,15 +102,15 @@ def test_a_file_without_a_data_set_is_refused() -> None:
 
 
 def test_a_file_of_endless_items_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walker, "MAX_ITEMS", 50)
+    monkeypatch.setattr(budget, "MAX_ITEMS", 50)
     with pytest.raises(RefusedError, match="too-large"):
         deidentify(EXPLICIT + SEQUENCE + (ITEM + ITEM_END) * 60 + SEQUENCE_END, NAMES)
 
 
 def test_a_walk_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walker, "MAX_SECONDS", -1.0)
+    monkeypatch.setattr(budget, "MAX_SECONDS", -1.0)
     with pytest.raises(RefusedError, match="deadline"):
-        deidentify(EXPLICIT + SEQUENCE + (ITEM + ITEM_END) * walker.ITEMS_BETWEEN_LOOKS + SEQUENCE_END, NAMES)
+        deidentify(EXPLICIT + SEQUENCE + (ITEM + ITEM_END) * budget.ITEMS_BETWEEN_LOOKS + SEQUENCE_END, NAMES)
 
 
 def test_a_file_without_a_transfer_syntax_is_refused() -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
-from stream_processors.deidentification import DEFAULT, MoreNeededError, Profile, RefusedError, walker
+from stream_processors.deidentification import DEFAULT, MoreNeededError, Profile, RefusedError, budget, walker
+from stream_processors.deidentification.edits import spliced
 from stream_processors.deidentification.encoding import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -18,7 +19,6 @@ from stream_processors.deidentification.encoding import (
     UNDEFINED,
     Encoding,
 )
-from stream_processors.deidentification.repeats import spliced
 from stream_processors.deidentification.replacing import replacing_for
 from stream_processors.deidentification.walker import Walker
 
@@ -123,7 +123,7 @@ def test_what_does_not_change_is_not_edited(encoding: Encoding) -> None:
     assert made.delta == 0
     assert sorted(set(made.texts)) == [b"HEAD"]
     assert set(made.numbers) == {b"0.5\\0.5 "}
-    assert made.items == 4  # with the delimiter
+    assert made.budget.items == 4  # with the delimiter
 
 
 @pytest.mark.parametrize("encoding", EVERY, ids=NAMES_OF)
@@ -301,21 +301,26 @@ def test_nesting_has_a_limit(depth: int, refused: bool) -> None:
 def test_items_have_a_limit_and_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     one = EXPLICIT_LITTLE
     raw = sequence(one, GROUPS, *[item(one, b"")] * 5)
-    monkeypatch.setattr(walker, "MAX_ITEMS", 5)
+    monkeypatch.setattr(budget, "MAX_ITEMS", 5)
     assert outcome(raw, one) == raw
-    monkeypatch.setattr(walker, "MAX_ITEMS", 4)
+    monkeypatch.setattr(budget, "MAX_ITEMS", 4)
     with pytest.raises(RefusedError, match="too-large"):
         walk(raw, one)
-    monkeypatch.setattr(walker, "MAX_ITEMS", 5)
-    monkeypatch.setattr(walker, "ITEMS_BETWEEN_LOOKS", 5)
+
+
+def test_time_is_looked_at_now_and_then_and_runs_anew_when_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = EXPLICIT_LITTLE
+    raw = sequence(one, GROUPS, *[item(one, b"")] * 5)
+    monkeypatch.setattr(budget, "ITEMS_BETWEEN_LOOKS", 5)
     late = Walker(raw, len(raw), DEFAULT, replacing_for(NAMES, DEFAULT, "", "ZQPID", "1.2.3", b""))
     late.data_set(one, 0, len(raw))
-    assert 0 < late.until - time.thread_time() <= walker.MAX_SECONDS
-    late.items, late.until = 0, time.thread_time() - 1
+    assert 0 < late.budget.until - time.thread_time() <= budget.MAX_SECONDS
+    late.budget.until = time.thread_time() - 1
     with pytest.raises(RefusedError, match="deadline"):
         late.data_set(one, 0, len(raw))
-    late.items = 0
-    late.resume()
+    late.budget.resume()
     assert late.data_set(one, 0, len(raw)) == len(raw)
 
 
@@ -385,3 +390,36 @@ def test_the_sequence_of_methods_is_found_at_top_level_only() -> None:
         assert walk(lead + methods, one).methods == (len(lead), len(lead) + 12, last - 8 * undefined, last)
         nested = walk(sequence(one, GROUPS, item(one, methods)), one)
         assert nested.methods == (-1, -1, -1, -1)
+
+
+@pytest.mark.parametrize("encoding", EVERY, ids=NAMES_OF)
+def test_frames_that_repeat_each_other_become_the_same(encoding: Encoding) -> None:
+    """A date, a UID and a nested sequence without a change are walked once, and done again for every frame."""
+    nested = sequence(
+        encoding, 0x00209116, item(encoding, element(encoding, 0x00200037, "DS", b"1\\0\\0\\0\\1\\0 "))
+    )
+    dates = element(encoding, 0x00189074, "DT", b"20200102") + element(
+        encoding, 0x00189151, "DT", b"20200102"
+    )
+    named = sequence(encoding, IMAGES, item(encoding, element(encoding, 0x00081155, "UI", b"1.2.3.4 ")))
+    frame = named + sequence(encoding, 0x00209111, item(encoding, dates)) + nested
+    once = outcome(sequence(encoding, GROUPS, item(encoding, frame)), encoding)
+    head = len(sequence(encoding, GROUPS)) + 8
+    assert once[head:] != frame
+    assert nested in once
+    thrice = outcome(sequence(encoding, GROUPS, *[item(encoding, frame)] * 3), encoding)
+    assert thrice == sequence(encoding, GROUPS, *[item(encoding, once[head:])] * 3)
+
+
+@pytest.mark.parametrize("encoding", EVERY, ids=NAMES_OF)
+def test_a_sequence_that_went_with_another_is_walked_anew_where_it_stays(encoding: Encoding) -> None:
+    inner = sequence(
+        encoding, 0x00209116, item(encoding, element(encoding, 0x00187006, "LT", b"CHEST ZQWORD"))
+    )
+    gone = sequence(encoding, 0x00101002, item(encoding, inner))
+    kept = sequence(encoding, GROUPS, item(encoding, inner))
+    made = walk(gone + kept, encoding)
+    assert spliced(gone + kept, 0, len(gone + kept), made.edits) == outcome(kept, encoding)
+    assert b"ZQWORD" not in outcome(kept, encoding)
+    assert b"CHEST" in b"".join(made.texts)
+    assert outcome(kept + gone + kept, encoding) == outcome(kept, encoding) * 2

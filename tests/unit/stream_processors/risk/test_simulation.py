@@ -55,7 +55,7 @@ def test_an_answer_that_comes_later_helps_less() -> None:
 
 
 def test_a_queue_of_one_class_waits_as_long_as_theory_says() -> None:
-    scenario = Scenario(load=0.7, days=400, seeds=(1,))
+    scenario = Scenario(load=0.7, days=250, seeds=(1,))
     servers, offered = scenario.readers, scenario.load * scenario.readers
     head = sum(offered**k / math.factorial(k) for k in range(servers))
     tail = offered**servers / math.factorial(servers) / (1 - scenario.load)
@@ -66,7 +66,7 @@ def test_a_queue_of_one_class_waits_as_long_as_theory_says() -> None:
 def test_a_day_s_swing_keeps_the_mean_of_arrivals() -> None:
     import random
 
-    counts = [len(list(_studies(Scenario(days=300, swing=swing), random.Random(3)))) for swing in (0.0, 0.5)]
+    counts = [len(list(_studies(Scenario(days=120, swing=swing), random.Random(3)))) for swing in (0.0, 0.5)]
     assert counts[0] == pytest.approx(counts[1], rel=0.02)
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -21,6 +20,7 @@ from inference.training.phantoms import SyntheticIdentity, generate, to_dicom
 from inference.training.template import average
 from tests.support.ct import ct, head
 from tests.support.lateral import lateral
+from tests.support.repository import ROOT
 
 WHO = SyntheticIdentity("Probe^Synthetic", "P1", "A1", "19700101", "F", datetime(2026, 1, 2, tzinfo=UTC))
 SEEDS = range(700_000, 700_100)
@@ -29,7 +29,7 @@ CT = replace(
     inputs=(TensorSpec("image", "int16", (1, 128, 128), "chw"),), reading=Reading("hounsfield"),
 )  # fmt: skip
 HEAD = head(1)
-SAMPLES = Path(__file__).parents[4] / "shared" / "dicom-samples" / "cxr"
+SAMPLES = ROOT.parent / "shared" / "dicom-samples" / "cxr"
 
 
 def refusal(data, spec=SPEC):

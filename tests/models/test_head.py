@@ -1,9 +1,18 @@
+"""Generated heads: what bleeds, where, and that the patient's millimetres say so."""
+
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from io import BytesIO
+
 import numpy as np
+import pydicom
 import pytest
 
-from inference.training import head
+from inference import placement
+from inference.geometry import patient_geometry
+from inference.training import files, head
+from inference.training.phantoms import SyntheticIdentity
 
 
 @pytest.mark.parametrize("kind", head.SUBTYPES)
@@ -48,3 +57,23 @@ def test_a_slice_is_the_same_each_time():
 def test_a_finding_nobody_draws_is_refused():
     with pytest.raises(ValueError, match="no such finding"):
         head.draw(1, findings=frozenset({"fracture"}))
+
+
+def test_a_bleed_is_found_in_the_patient_where_the_phantom_put_it():
+    who = SyntheticIdentity("Probe^Synthetic", "P1", "A1", "19700101", "F", datetime(2026, 1, 2, tzinfo=UTC))
+    kind = frozenset({"intraparenchymal"})
+    patient = head.draw(3, findings=kind)
+    (bleed,) = patient.bleeds
+    made = head.series(patient, files.SLICES, 256)
+    number = int(np.argmin([abs(each.z - bleed.z) for each in made]))
+    header = pydicom.dcmread(BytesIO(files.head_ct(3, who, findings=kind)[number]), stop_before_pixels=True)
+    rows, columns = np.nonzero(made[number].masks["intraparenchymal"])
+    where = patient_geometry(header)
+    assert where is not None
+    (middle,) = placement.contour_in_patient(((columns.mean() + 0.5, rows.mean() + 0.5),), where)
+    c, s = np.cos(patient.tilt), np.sin(patient.tilt)
+    x = c * bleed.x - s * bleed.y + patient.shift[0]
+    y = s * bleed.x + c * bleed.y + patient.shift[1]
+
+    np.testing.assert_allclose(middle[:2], (x, y), atol=4)
+    assert abs(middle[2] - made[number].z) < 0.01

@@ -1,4 +1,4 @@
-"""Nothing of ours reports its use to anybody."""
+"""What a process imports: nothing that reports its use to anybody, no engine that it does not use."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+
+from tests.support.repository import ROOT
 
 SILENCED = "ORT_DISABLE_TELEMETRY"
 
@@ -31,3 +33,12 @@ def test_onnx_runtime_is_told_to_report_nothing_before_it_is_imported(module):
         [sys.executable, "-c", script], check=False, capture_output=True, text=True, env=bare
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_embedded_profile_does_not_load_the_stream_engine():
+    program = (
+        "import sys; from stream_processors.__main__ import engine; engine('embedded'); "
+        "sys.exit('faust' in sys.modules or 'aiokafka' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from schemas.identifiers import PseudonymKey, Pseudonyms
+from stream_processors.deidentification import RefusedError, deidentify, files
+from stream_processors.deidentification.files import deidentify_file
+from tests.support.dicoms import ct_slice, to_bytes
+
+NAMES = Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
+RAW = to_bytes(ct_slice())
+
+
+@pytest.mark.parametrize("first_bytes", [1024, len(RAW) - 40, 64 * 1024])
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_file_becomes_what_its_bytes_become_however_much_is_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_bytes: int, verified: bool
+) -> None:
+    monkeypatch.setattr(files, "FIRST_BYTES", first_bytes)
+    (tmp_path / "in").write_bytes(RAW)
+    deidentify_file(tmp_path / "in", tmp_path / "out", NAMES, verified=verified)
+    assert (tmp_path / "out").read_bytes() == deidentify(RAW, NAMES).data
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in", "out"]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 200, 100_000])
+def test_a_write_that_is_cut_short_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    def few(out: int, buffers: list[bytes | memoryview]) -> int:
+        return os.write(out, b"".join(buffers)[:at_once])
+
+    monkeypatch.setattr(os, "writev", few)
+    (tmp_path / "in").write_bytes(RAW)
+    deidentify_file(tmp_path / "in", tmp_path / "out", NAMES)
+    assert (tmp_path / "out").read_bytes() == deidentify(RAW, NAMES).data
+
+
+def test_a_refused_file_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(RAW[:-10])
+    with pytest.raises(RefusedError, match="truncated"):
+        deidentify_file(tmp_path / "in", tmp_path / "out", NAMES)
+    assert not (tmp_path / "out").exists()
