@@ -165,7 +165,7 @@ def _become(module: ModuleType, source: str) -> None:
 
 
 def _forget(changed: str) -> None:
-    """Empty every memory of the package, so that nothing is known from before the change; the tables where their reader changed."""
+    """Empty every memory of the package, so that nothing is known from before; the tables where their reader changed."""
     keeps = () if changed.endswith(".table") else ("load_table", "safe_private")
     for name, module in list(sys.modules.items()):
         if not name.startswith("stream_processors.deidentification"):

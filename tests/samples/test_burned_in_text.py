@@ -68,13 +68,12 @@ def test_text_in_a_real_image_is_blanked_or_the_file_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("cxr/cr_chest_j2k_lossy.dcm", None), ("cxr/cxr_burned_in_phi_rle.dcm", "radiograph"), ("cxr/cxr_header_only.dcm", None)],
+    [("cxr/cxr_burned_in_phi_rle.dcm", "radiograph"), ("cxr/cxr_header_only.dcm", None)],
 )
-def test_without_the_option_a_real_radiograph_is_handed_on_only_where_no_text_is_found(name: str, reason: str | None) -> None:
+def test_without_the_option_no_real_radiograph_with_text_is_handed_on(name: str, reason: str | None) -> None:
     if not (SAMPLES / name).is_file():
         return
     raw = (SAMPLES / name).read_bytes()
     made = deidentify(raw, NAMES, DEFAULT, policy_of(DEFAULT))
     assert made.pixels_at_risk == reason
-    before, after = (pydicom.dcmread(BytesIO(each)) for each in (raw, made.data))
-    assert after.get("PixelData") == (None if reason else before.get("PixelData"))
+    assert "PixelData" not in pydicom.dcmread(BytesIO(made.data))
