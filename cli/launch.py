@@ -19,12 +19,15 @@ from deploy.local.place import existing
 from inference.catalogue import all_models
 from inference.repository import render
 from inference.server import TritonAbsent, find_server
-from runtime.connections import connect
-from runtime.prepare import prepare
+from runtime.errors import RetryError
+from runtime.patience import until_answered
+from runtime.prepare import prepared
 from runtime.settings import Settings
 
 READY_TIMEOUT_S = 180.0
 """Seconds until every process must have said it is ready, on a slow machine that does other things too."""
+PREPARE_TIMEOUT_S = 60.0
+"""Seconds in which engines have to take what is prepared in them: Cassandra and Kafka answer a while after their ports do."""
 PROBE_TIMEOUT_S = 2.0
 """Seconds for one readiness question."""
 
@@ -61,17 +64,21 @@ def start(run: Run, settings: Settings, plan: Plan) -> subprocess.Popen[bytes]:
     try:
         if plan.servers:
             _wait_for_servers(run, settings)
-        connections = connect(settings, "cli")
-        try:
-            prepare(connections, consumers())
-        finally:
-            connections.close()
+        _prepare(settings)
     except BaseException:
         supervisor.terminate()
         supervisor.wait()
         raise
     run.prepared_file.touch()
     return supervisor
+
+
+def _prepare(settings: Settings) -> None:
+    """Make topics, buckets and tables; an engine that calls itself well may still refuse its first questions."""
+    try:
+        until_answered(lambda: prepared(settings, "cli", consumers()), patience_s=PREPARE_TIMEOUT_S)
+    except RetryError as error:
+        raise NotReadyError(f"an engine does not answer: {error}") from error
 
 
 def _supervise(run: Run) -> subprocess.Popen[bytes]:

@@ -44,11 +44,8 @@ class ProcessStatus:
 
 def lag_of(log: Log, group: str, topics: Sequence[str]) -> int:
     """Records of the topics that a group has not acknowledged."""
-    behind = 0
-    for topic in topics:
-        committed = log.committed(group, topic)
-        behind += sum(end - committed.get(part, 0) for part, end in log.end_offsets(topic).items())
-    return behind
+    ends = {(topic, part): end for topic in topics for part, end in log.end_offsets(topic).items()}
+    return sum(ends.values()) - sum(log.committed(group, ends).values())
 
 
 def processes(run: Run, log: Log) -> list[ProcessStatus]:

@@ -1,6 +1,7 @@
 """Codestreams to stored values: one decoder per transfer syntax, pinned, because which one is used changes the cost twentyfold.
 
-Stored values come as they were written: unsigned or two's complement, without rescale, palette or window.
+Stored values come as they were written: unsigned or two's complement, without rescale, palette or window. What cleans pixels
+reads them by pydicom instead, see :mod:`stream_processors.deidentification.frames`; a test holds both to the same values.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from runtime.errors import DeadLetterError, OutageError, StopError
 from runtime.kafka_consumer import PAUSE_S, KafkaConsumer, received
 from runtime.kafka_errors import asked, decision
-from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Record
+from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Partition, Record
 from runtime.settings import KafkaSettings
 from runtime.transport import kafka_client
 from schemas.topics import DEAD_LETTER_RETENTION_HOURS, catalogue
@@ -157,13 +157,15 @@ class KafkaLog:
         wanted = {part: OffsetSpec.latest() for part in self._partitions(topic)}  # type: ignore[no-untyped-call]  # the library's
         return self._asked(lambda admin: _ends(admin, wanted))
 
-    def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Per partition, the committed offset of a group; 0 where it never committed.
+    def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Per partition of those asked for, the committed offset of a group; 0 where it never committed.
 
         Asked as a consumer of the group that never joins it. The admin client, which has a call for this, ends the process with
         a segmentation fault when the answer is that the coordinator has moved (librdkafka #5315): it has no group to tell so.
         """
-        wanted = self._partitions(topic)
+        if not partitions:
+            return {}
+        wanted = [TopicPartition(topic, number) for topic, number in partitions]
         visitor = Consumer({**self._client, "group.id": group, "enable.auto.commit": False})
         try:
             found = asked(lambda: visitor.committed(wanted, ANSWER_S))
@@ -172,7 +174,7 @@ class KafkaLog:
         for part in found:
             if part.error is not None:
                 raise decision(part.error)
-        return {part.partition: max(part.offset, 0) for part in found}
+        return {(part.topic, part.partition): max(part.offset, 0) for part in found}
 
     def _asked(self, question: Callable[[AdminClient], T]) -> T:
         """Ask, if need be once more by a new client.

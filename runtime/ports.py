@@ -10,7 +10,7 @@ Rules that hold for every implementation, and that one conformance suite per por
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -131,8 +131,8 @@ class Log(Protocol):
         """Per partition, the offset the next record will get."""
         ...
 
-    def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Per partition, the committed offset of a group; 0 where it never committed."""
+    def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Per partition of those asked for, the committed offset of a group; 0 where it never committed."""
         ...
 
     def read(self, topic: str, partition: int, start: int, max_records: int) -> list[Record]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from runtime import buckets, logs
 from runtime.connections import Connections, connect
-from runtime.errors import RetryError, StopError
-from runtime.process import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from runtime.errors import StopError
+from runtime.patience import until_answered
 from runtime.settings import Settings, load_settings
 from schemas import rows
 from schemas.tables import Row
@@ -43,27 +42,20 @@ def require_topics(connections: Connections, topics: Sequence[str]) -> None:
         raise StopError(f"missing topics: {', '.join(missing)}")
 
 
-def main(components: Sequence[str]) -> None:
-    """Prepare what the settings of this process name; engines that do not answer yet are waited for, as every process does."""
-    logs.configure("prepare")
-    settings, log, attempt = load_settings(), logs.logger("prepare"), 0
-    while True:
-        try:
-            _prepare_once(settings, components)
-        except RetryError as error:
-            attempt += 1
-            log.warning("engine does not answer, asking again", attempts=attempt, exc_info=error)
-            time.sleep(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S))
-        else:
-            return
-
-
-def _prepare_once(settings: Settings, components: Sequence[str]) -> None:
-    connections = connect(settings, "prepare")
+def prepared(settings: Settings, component: str, components: Sequence[str]) -> None:
+    """Connect, prepare and let go."""
+    connections = connect(settings, component)
     try:
         prepare(connections, components)
     finally:
         connections.close()
+
+
+def main(components: Sequence[str]) -> None:
+    """Prepare what the settings of this process name; engines that do not answer yet are waited for, as every process does."""
+    logs.configure("prepare")
+    settings = load_settings()
+    until_answered(lambda: prepared(settings, "prepare", components), log=logs.logger("prepare"))
 
 
 if __name__ == "__main__":

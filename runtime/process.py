@@ -6,20 +6,18 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from runtime import faults, logs
 from runtime.connections import Connections, connect
 from runtime.errors import RetryError, StopError
 from runtime.parent import die_with_parent
+from runtime.patience import until_answered
 from runtime.settings import Settings, load_settings
 
 DRAIN_S = 10.0
 """Seconds from SIGTERM in which work under way may end; what has not ended by then is delivered again."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
-"""Seconds before engines that did not answer at the start are asked again, doubling from the first to the second."""
 DRAINED, CRASHED, STOPPED = 0, 70, 75
 """Exit codes: asked to stop and did; unexpected error (EX_SOFTWARE); must not go on as things are (EX_TEMPFAIL)."""
 
@@ -67,7 +65,7 @@ def _guarded(component: str, main: Main) -> int:
         settings = load_settings()
         logs.configure(component, settings.log_level)
         faults.configure(settings.data / "faults", component)
-        connections = _connected(settings, component, log)
+        connections = until_answered(lambda: _connected(settings, component), log=log)
         try:
             connections.presence.open(settings.health.host, settings.health.port)
             log.info("started", pid=os.getpid(), address=connections.presence.url)
@@ -84,19 +82,15 @@ def _guarded(component: str, main: Main) -> int:
     return code
 
 
-def _connected(settings: Settings, component: str, log: Any) -> Connections:
-    """Connect once the engines answer: a process that is started while one is away waits for it."""
-    attempt = 0
-    while True:
-        try:
-            connections = connect(settings, component)
-            connections.log.topics()
-        except RetryError as error:
-            attempt += 1
-            log.warning("engine does not answer, asking again", attempts=attempt, exc_info=error)
-            time.sleep(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S))
-        else:
-            return connections
+def _connected(settings: Settings, component: str) -> Connections:
+    """Connect, and see that the log answers."""
+    connections = connect(settings, component)
+    try:
+        connections.log.topics()
+    except RetryError:
+        connections.close()
+        raise
+    return connections
 
 
 async def _until_stopped(connections: Connections, main: Main) -> int:

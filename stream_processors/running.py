@@ -178,10 +178,9 @@ def batches(records: Sequence[Record], due: Sequence[DueInput], reads: Sequence[
 
 
 def lag(connections: Connections, group: str, owned: frozenset[Partition]) -> int:
-    """Records of these partitions behind the group's committed offsets (blocking); a partition just made counts later."""
-    lag = 0
-    for topic in {topic for topic, _ in owned}:
-        ends, committed = connections.log.end_offsets(topic), connections.log.committed(group, topic)
-        known = ends.keys() & committed.keys()
-        lag += sum(ends[part] - committed[part] for name, part in owned if name == topic and part in known)
-    return lag
+    """Records of these partitions behind the group's committed offsets (blocking)."""
+    log = connections.log
+    ends = {topic: log.end_offsets(topic) for topic in {topic for topic, _ in owned}}
+    return sum(
+        ends[topic].get(part, 0) - offset for (topic, part), offset in log.committed(group, owned).items()
+    )

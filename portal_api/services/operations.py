@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from portal_api.identity import Person
 from portal_api.storage import operations as storage
 from runtime.connections import Connections
+from runtime.ports import Partition
 from schemas.rows import AuditEntryRow, QuarantinedObjectRow
 from schemas.tables import day_of
 from schemas.topics import catalogue
@@ -79,7 +80,7 @@ def read_operations(connections: Connections, person: Person) -> OperationsView:
     """Read everything the page shows."""
     day = day_of(connections.clock.now())
     found = storage.components(connections.settings.data)
-    lag = lags(storage.offsets(connections.log, groups([name for name, _ in found]), list(catalogue())))
+    lag = lags(*storage.offsets(connections.log, groups([name for name, _ in found]), list(catalogue())))
     audit = audit_views(storage.audit_on(connections.tables, person.site, day))
     return OperationsView(
         site=person.site,
@@ -112,17 +113,17 @@ def component_view(name: str, about: Mapping[str, object]) -> ComponentView:
 
 
 def lags(
-    offsets: Mapping[tuple[str, str], tuple[Mapping[int, int], Mapping[int, int]]],
+    ends: Mapping[Partition, int], committed: Mapping[str, Mapping[Partition, int]]
 ) -> tuple[LagView, ...]:
-    """Subtract committed offsets from end offsets, for each group and each topic it has ever committed."""
+    """Subtract what each group has committed from end offsets, by the topics of which it has ever committed anything."""
     return tuple(
         LagView(
             group=group,
             topic=topic,
-            records=sum(max(end - committed.get(partition, 0), 0) for partition, end in ends.items()),
+            records=sum(max(end - offsets[part], 0) for part, end in ends.items() if part[0] == topic),
         )
-        for (group, topic), (ends, committed) in sorted(offsets.items())
-        if any(committed.values())
+        for group, offsets in sorted(committed.items())
+        for topic in sorted({part[0] for part, offset in offsets.items() if offset})
     )
 
 

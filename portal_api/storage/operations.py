@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from runtime.ports import Log, Tables
+from runtime.ports import Log, Partition, Tables
 from schemas.rows import AuditEntryRow, QuarantinedObjectRow
 
 PROBE_TIMEOUT_S = 0.5
@@ -43,13 +43,16 @@ def readiness(health: str) -> int | None:
 
 def offsets(
     log: Log, groups: Iterable[str], topics: Iterable[str]
-) -> dict[tuple[str, str], tuple[Mapping[int, int], Mapping[int, int]]]:
-    """Read end and committed offsets of every group and topic."""
+) -> tuple[dict[Partition, int], dict[str, dict[Partition, int]]]:
+    """Read the end offsets of the topics that exist, and what each group has committed of them."""
     existing = log.topics()
-    ends = {topic: log.end_offsets(topic) for topic in topics if topic in existing}
-    return {
-        (group, topic): (end, log.committed(group, topic)) for group in groups for topic, end in ends.items()
+    ends = {
+        (topic, number): end
+        for topic in topics
+        if topic in existing
+        for number, end in log.end_offsets(topic).items()
     }
+    return ends, {group: log.committed(group, ends) for group in groups}
 
 
 def quarantined_on(tables: Tables, site: str, day: str) -> list[QuarantinedObjectRow]:

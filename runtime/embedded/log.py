@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from runtime.clock import SystemClock
@@ -16,7 +16,7 @@ from runtime.embedded.database import Database
 from runtime.embedded.groups import Groups
 from runtime.embedded.records import SELECT_RECORDS, first_id, pack_headers, record
 from runtime.errors import DeadLetterError, StopError
-from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Record
+from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Partition, Record
 from schemas.partitioning import partition_of
 
 _TRIM_RECORDS = 1000
@@ -108,10 +108,11 @@ class EmbeddedLog:
             )
         )
 
-    def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Per partition, the committed offset of a group; 0 where it never committed."""
-        committed = self._groups.committed(group)
-        return {number: committed.get((topic, number), 0) for number in self.end_offsets(topic)}
+    def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Per partition of those asked for, the committed offset of a group; 0 where it never committed."""
+        return dict.fromkeys(partitions, 0) | {
+            part: offset for part, offset in self._groups.committed(group).items() if part in partitions
+        }
 
     def read(self, topic: str, partition: int, start: int, max_records: int) -> list[Record]:
         """Read records outside any group; what retention has removed is passed over."""

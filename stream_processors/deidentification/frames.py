@@ -2,6 +2,11 @@
 
 Only what was decoded is ever written again, so that nothing rides along that nobody looked at: no frame beyond
 Number of Frames, no bytes behind an image, no bits above Bits Stored (where old overlays lie).
+
+Frames are read by pydicom and its decoders, not by `inference.decoding`, which is as fast as it can be for one purpose: it gives
+a model red, green and blue or a smaller picture, and leaves alone what no model reads. Here every value has to come as it was
+written, luminance and single bits included, of every file that some viewer shows; and what models read afterwards is then not
+judged by the code that reads it for them. A test holds both to the same values where both read.
 """
 
 from __future__ import annotations

@@ -185,16 +185,75 @@ DEMOTED: frozenset[str] = frozenset()
 ORDERED_RULE = "R7"
 """The order decides where it weighs more than the AI: the AI raises and never lowers."""
 UNDETERMINED_RULE = "R8"
-"""The AI failed or refused the input."""
+"""The AI failed."""
 SIGNED_RULE = "R9"
 """The finding was accepted and signed not long ago, and is not larger now: critical becomes high, and nobody is paged again."""
 SIGNED_WITHIN_S = 24 * 3600
 """Seconds for which a signature counts (R9)."""
+SETTLED_S = 60
+"""Seconds after which a signature is in every table, and counts."""
 GROWTH = 1.1
 """Ratio of areas up to which a region counts as not larger: a tenth is within what two readings of one image differ by."""
 NOT_ANALYSED_RULE = "not-analysed"
-"""No model reads the study."""
+"""No model reads the study, or it refused every image."""
 NO_FINDING_RULE = "no-finding"
 """Nothing reached its threshold."""
 NO_RULE = "no-rule"
 """What reached its threshold has no rule: it is told, and raises nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRule:
+    """One rule on a study as a whole, as people read it; `policy.assess` is what applies it.
+
+    Parameters
+    ----------
+    name
+        Rule id.
+    when, what
+        Sentences: what it applies to, and what follows.
+    """
+
+    name: str
+    when: str
+    what: str
+
+
+STUDY_RULES = (
+    StudyRule(
+        name=ORDERED_RULE,
+        when="the order weighs more than the AI's answer",
+        what="the order decides: STAT and unknown orders are never below high weight. The AI raises and never lowers; a property "
+        "test holds it over all rules",
+    ),
+    StudyRule(
+        name=UNDETERMINED_RULE,
+        when="the model failed or timed out on an image, and nothing was found on the others",
+        what="undetermined, at the ordered priority, with the reason",
+    ),
+    StudyRule(
+        name=NOT_ANALYSED_RULE,
+        when="no model may read the study, or its input contract refused every image",
+        what="not analysed, at the ordered priority, with the reason",
+    ),
+    StudyRule(
+        name=SIGNED_RULE,
+        when="a reader accepted the finding on an earlier revision of the study, "
+        f"signed it {SETTLED_S / 60:g} minute to {SIGNED_WITHIN_S / 3600:g} hours before, "
+        f"and its box on the same image is not larger than {GROWTH:g} times what it was",
+        what="critical becomes high, nobody is paged again, the reason is shown. What cannot be compared counts as larger",
+    ),
+    StudyRule(
+        name=NO_RULE,
+        when="what reached its threshold has no rule: an imported model's label, or a finding of MR and ultrasound that is not "
+        "listed above",
+        what="routine at the ordered priority; the reason names the findings and says that no rule raises the study. It is never "
+        'called "no finding", and nobody is paged',
+    ),
+    StudyRule(
+        name=NO_FINDING_RULE,
+        when="nothing reached its threshold, or what did is `low`",
+        what="routine at the ordered priority",
+    ),
+)
+"""Rules on the study, in the order in which the page shows them."""

@@ -11,11 +11,8 @@ from schemas.events import Findings, RiskScored
 from schemas.rows import FindingRow, ReviewRow
 from stream_processors.decisions import Entry, entries
 from stream_processors.risk.policy import Signed, assess
-from stream_processors.risk.rules import RULE_VERSION, SIGNED_WITHIN_S
+from stream_processors.risk.rules import RULE_VERSION, SETTLED_S, SIGNED_WITHIN_S
 from stream_processors.step import Output, Step, StepContext
-
-SETTLED_S = 60
-"""Seconds after which a signature is in every table."""
 
 
 async def run(result: Findings, context: StepContext) -> AsyncIterator[Output]:

@@ -16,6 +16,7 @@ import pytest
 
 from runtime.errors import DeadLetterError, StopError
 from runtime.ports import Consumer, Log, OutgoingRecord, Partition, Record
+from tests.support.offsets import committed as committed_offsets
 from tests.support.port_driver import Opener, driver
 
 PATIENCE_S = 40.0
@@ -48,7 +49,7 @@ class Ledger:
     def commit(self, consumer: Consumer, offsets: dict[Partition, int]) -> None:
         consumer.commit(offsets)
         for (topic, number), offset in offsets.items():
-            recorded = self.log.committed(self.group, topic)[number]
+            recorded = self.log.committed(self.group, [(topic, number)])[topic, number]
             assert recorded <= max(offset, self.committed[topic, number])
             self.committed[topic, number] = max(recorded, self.committed[topic, number])
 
@@ -75,7 +76,7 @@ def until(condition: Callable[[], bool], act: Callable[[], object]) -> None:
 
 
 def caught_up(log: Log, group: str, topic: str) -> bool:
-    return log.committed(group, topic) == log.end_offsets(topic)
+    return committed_offsets(log, group, topic) == log.end_offsets(topic)
 
 
 def everything(log: Log, topic: str) -> list[Record]:
@@ -242,7 +243,7 @@ class LogConformance:
         until(lambda: len({(one.partition, one.offset) for one in first}) == 20,
               lambda: first.extend(consumer.poll(20, 0.05)))  # fmt: skip
         consumer.close()
-        assert set(log.committed(group, topic).values()) == {0}
+        assert set(committed_offsets(log, group, topic).values()) == {0}
         again = log.consumer(group, [topic], "m")
         ledger = Ledger(log, group)
         until(lambda: caught_up(log, group, topic), lambda: ledger.step(again))
@@ -257,7 +258,8 @@ class LogConformance:
             until(lambda: caught_up(log, name, topic), lambda: ledger.step(consumer))  # noqa: B023 used at once
             consumer.close()
             assert len(ledger.first_deliveries()) == 20
-        assert log.committed(group, topic) == dict.fromkeys(range(PARTITIONS), 0)
+        assert committed_offsets(log, group, topic) == dict.fromkeys(range(PARTITIONS), 0)
+        assert log.committed(group, []) == {}
 
     def test_members_share_fairly_and_no_partition_has_two_owners(self, log, topic, group):
         producer = log.producer("p")
@@ -294,7 +296,7 @@ class LogConformance:
         with pytest.raises(StopError):
             first.commit({(topic, 0): 1})
         first.close()
-        assert log.committed(f"{group}-first", topic)[0] == 0
+        assert committed_offsets(log, f"{group}-first", topic)[0] == 0
 
 
 class LogCrashConformance:
@@ -331,7 +333,7 @@ class LogCrashConformance:
             child.begin(
                 "poll" if committed else "open", **({"most": 3, "timeout_s": 5.0} if committed else {})
             )
-        recorded = log.committed(group, topic)[3]
+        recorded = committed_offsets(log, group, topic)[3]
         heir = log.consumer(group, [topic], "m")
         ledger = Ledger(log, group)
         ledger.committed[topic, 3] = recorded
@@ -364,5 +366,5 @@ class LogCrashConformance:
             assert zombie.call("commit", topic=topic, offsets=[(3, taken[-1][1] + 1)]) == {
                 "raised": "StopError"
             }
-        assert log.committed(group, topic)[3] == 10
+        assert committed_offsets(log, group, topic)[3] == 10
         heir.close()

@@ -51,7 +51,7 @@ def test_a_killed_kafka_comes_back_with_every_record_that_was_confirmed(own):
     member = log.consumer("g", ["t"], "m")
     until(lambda: len(member.poll(100, 0.1)) > 0, "records")
     member.commit({("t", 0): 100})
-    assert (log.end_offsets("t"), log.committed("g", "t")) == ({0: 100}, {0: 100})
+    assert (log.end_offsets("t"), log.committed("g", [("t", 0)])) == ({0: 100}, {("t", 0): 100})
 
     own.running.kill("kafka")
     with pytest.raises(OutageError):
@@ -60,7 +60,7 @@ def test_a_killed_kafka_comes_back_with_every_record_that_was_confirmed(own):
 
     def counts_again():
         try:
-            return (log.end_offsets("t"), log.committed("g", "t")) == ({0: 100}, {0: 100})
+            return (log.end_offsets("t"), log.committed("g", [("t", 0)])) == ({0: 100}, {("t", 0): 100})
         except OutageError:
             return False
 

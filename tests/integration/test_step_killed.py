@@ -18,6 +18,7 @@ from runtime.settings import SETTINGS_VARIABLE
 from schemas.codec import decode
 from schemas.topics import dead_letter_topic
 from tests.support.installation import connections, received, settings
+from tests.support.offsets import committed as committed_offsets
 
 SOURCE, SINK = "instance.received.v1", "audit.v1"
 EVENTS, STUDIES = 600, 12
@@ -67,7 +68,7 @@ def until(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
 
 
 def committed(made: Connections) -> int:
-    return sum(made.log.committed("echo", SOURCE).values())
+    return sum(committed_offsets(made.log, "echo", SOURCE).values())
 
 
 def send(made: Connections, first: int) -> None:

@@ -108,7 +108,7 @@ def test_wrong_settings_stop_a_process_and_are_named_without_their_value(tmp_pat
 AWAY = """
 import sys
 from pathlib import Path
-from runtime import process
+from runtime import patience, process
 from runtime.connections import connect
 from runtime.errors import OutageError
 
@@ -125,7 +125,7 @@ async def ends(connections, stop):
     return None
 
 process.connect = refused_twice
-process.FIRST_PAUSE_S = 0.01
+patience.FIRST_PAUSE_S = 0.01
 process.run("example", ends)
 """
 

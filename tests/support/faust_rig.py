@@ -214,11 +214,10 @@ class Rig:
 
     def committed(self) -> int:
         """Records before the committed offsets, counted from where the test began."""
-        return sum(
-            offset - self.starts[topic][number]
-            for topic in self.reads
-            for number, offset in self.made.log.committed(self.name, topic).items()
-        )
+        starts = {
+            (topic, number): offset for topic in self.reads for number, offset in self.starts[topic].items()
+        }
+        return sum(self.made.log.committed(self.name, starts).values()) - sum(starts.values())
 
     def until(self, done: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
         """Wait for something, while no worker ends by itself."""

@@ -87,8 +87,8 @@ class EmbeddedRaw:
         """Records that a group has not acknowledged."""
         count = 0
         for topic in topics:
-            committed = self._log.committed(group, topic)
-            count += sum(end - committed[number] for number, end in self._log.end_offsets(topic).items())
+            ends = {(topic, number): end for number, end in self._log.end_offsets(topic).items()}
+            count += sum(ends.values()) - sum(self._log.committed(group, ends).values())
         return count
 
     def rows(self, row_type: type[R], **prefix: Any) -> list[R]:

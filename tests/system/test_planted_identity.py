@@ -44,6 +44,7 @@ from tests.support import hostile, planted
 from tests.support.cluster import PROFILES, engines, is_ours
 from tests.support.hostile import Pager
 from tests.support.leaks import Leak, Searcher, described, files
+from tests.support.offsets import committed
 from tests.support.planted import Planted, PlantedStudy
 from tests.support.processes import wait_until
 from tests.support.servers import SharedServers
@@ -302,8 +303,8 @@ def at_rest(seen: Seen) -> bool:
 
 def has_read(running: System, topic: str, name: str) -> bool:
     """Whether a consumer is done with the records that are there; those taken away count for nobody."""
-    committed = running.connections.log.committed(name, topic)
-    return all(record.offset < committed[record.partition] for record in running.records(topic))
+    done = committed(running.connections.log, name, topic)
+    return all(record.offset < done[record.partition] for record in running.records(topic))
 
 
 def shards(name: str) -> int:

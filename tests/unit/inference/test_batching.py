@@ -53,24 +53,23 @@ def old(*ages, priority=2):
 
 
 @pytest.mark.parametrize(
-    ("waiting", "free", "expected"),
+    ("waiting", "expected"),
     [
-        ([], True, Plan()),
-        (old(1.0, 2.0), False, Plan()),
-        (old(0.0), True, Plan(wake_in=0.5)),
-        (old(0.2, 0.1), True, Plan(wake_in=0.3)),
-        (old(0.5), True, Plan(take=(0,))),
-        (old(0.0, 0.0, 0.0), True, Plan(take=(0, 1, 2))),
-        (old(0.0, 0.2, 0.1, 0.3), True, Plan(take=(3, 1, 2))),
-        ([*old(0.4), *old(0.0, priority=1)], True, Plan(take=(1, 0))),
+        ([], Plan()),
+        (old(0.0), Plan(wake_in=0.5)),
+        (old(0.2, 0.1), Plan(wake_in=0.3)),
+        (old(0.5), Plan(take=(0,))),
+        (old(0.0, 0.0, 0.0), Plan(take=(0, 1, 2))),
+        (old(0.0, 0.2, 0.1, 0.3), Plan(take=(3, 1, 2))),
+        ([*old(0.4), *old(0.0, priority=1)], Plan(take=(1, 0))),
     ],
     ids=[
-        "nothing to do", "no slot", "a lone image waits", "until the oldest is due", "and no longer",
+        "nothing to do", "a lone image waits", "until the oldest is due", "and no longer",
         "a full batch goes at once", "the oldest first", "an urgent one goes at once and first",
     ],
 )  # fmt: skip
-def test_the_plan_for(waiting, free, expected):
-    made = plan(waiting, 0.0, free=free, max_batch=3, max_wait_s=0.5)
+def test_the_plan_for(waiting, expected):
+    made = plan(waiting, 0.0, max_batch=3, max_wait_s=0.5)
 
     assert made.take == expected.take
     assert made.wake_in == pytest.approx(expected.wake_in)
@@ -93,7 +92,7 @@ def test_the_plan_for(waiting, free, expected):
     ],
 )  # fmt: skip
 def test_the_plan_with_company_on_its_way_for(waiting, coming, expected):
-    made = plan(waiting, 0.0, free=True, coming=coming, max_batch=3, max_wait_s=0.5, company_s=5.0)
+    made = plan(waiting, 0.0, coming=coming, max_batch=3, max_wait_s=0.5, company_s=5.0)
 
     assert made.take == expected.take
     assert made.wake_in == pytest.approx(expected.wake_in)
@@ -104,7 +103,7 @@ def test_the_plan_with_company_on_its_way_for(waiting, coming, expected):
     [(ENOUGH, 0, ENOUGH), (ENOUGH - 1, 0, 0), (ENOUGH, 1, 0), (16, 1, 16), (40, 0, 16), (3, 1, 0)],
 )
 def test_less_is_enough_while_the_server_is_idle(count, under_way, taken):
-    made = plan(old(*[0.0] * count), 0.0, free=True, max_batch=16, max_wait_s=0.5, under_way=under_way)
+    made = plan(old(*[0.0] * count), 0.0, max_batch=16, max_wait_s=0.5, under_way=under_way)
 
     assert len(made.take) == taken
 
@@ -117,7 +116,7 @@ def test_less_is_enough_while_the_server_is_idle(count, under_way, taken):
 def test_no_plan_takes_too_many_or_starves_the_urgent(drawn, size, now):
     waiting = [Waiting(priority, since) for priority, since in drawn]
 
-    made = plan(waiting, now, free=True, max_batch=size, max_wait_s=1.0)
+    made = plan(waiting, now, max_batch=size, max_wait_s=1.0)
 
     assert len(set(made.take)) == len(made.take) <= size
     assert bool(made.take) != (made.wake_in is not None)

@@ -23,6 +23,7 @@ from inference.syntaxes import (
     RLE,
 )
 from inference.transcoding import to_htj2k
+from stream_processors.deidentification.frames import decoded, form_of
 from tests.support.xray import xray
 
 ROWS, COLUMNS = 96, 64
@@ -99,6 +100,18 @@ def test_every_lossless_form_gives_the_stored_values(form, values):
 
     assert found.dtype == values.dtype
     np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("values", [STORED, SIGNED, COLOUR], ids=["unsigned", "signed", "colour"])
+@pytest.mark.parametrize("form", sorted(CODED))
+def test_de_identification_which_has_another_reader_reads_the_same_values(form, values):
+    data = CODED[form](values)
+    dataset = pydicom.dcmread(BytesIO(data))
+    layout = form_of(dataset, dataset.file_meta.TransferSyntaxUID)
+
+    found, _ = decoded(dataset.PixelData, layout)
+
+    np.testing.assert_array_equal(found.reshape(values.shape), decode_frame(open_image(data)))
 
 
 def test_lossless_jpeg_gives_the_stored_values():

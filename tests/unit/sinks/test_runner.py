@@ -28,6 +28,7 @@ from schemas.topics import dead_letter_topic
 from sinks.runner import SinkRunner
 from sinks.sink import Outputs, SinkSpec
 from tests.support.installation import connections, received, settings, study
+from tests.support.offsets import committed as committed_offsets
 from tests.support.processes import wait_until
 
 NAME, SOURCE, EMITTED = "recorder", "instance.received.v1", "audit.v1"
@@ -97,7 +98,7 @@ def publish(made: Connections, *events: tuple[int, str]) -> None:
 
 def committed(made: Connections) -> int:
     """Records the sink acknowledged."""
-    return sum(made.log.committed(NAME, SOURCE).values())
+    return sum(committed_offsets(made.log, NAME, SOURCE).values())
 
 
 def letters(made: Connections) -> list[DeadLetter]:

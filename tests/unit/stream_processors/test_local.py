@@ -21,6 +21,7 @@ from stream_processors.inputs import DueInput
 from stream_processors.running import batches
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, StepContext
 from tests.support.installation import connections, received, settings, study
+from tests.support.offsets import committed as committed_offsets
 
 SOURCE = "instance.received.v1"
 NO_OP = '''
@@ -68,7 +69,7 @@ def read(made: Connections, topic: str) -> list[Event]:
 
 
 def committed(made: Connections, name: str) -> int:
-    return sum(made.log.committed(name, SOURCE).values())
+    return sum(committed_offsets(made.log, name, SOURCE).values())
 
 
 async def test_a_step_added_as_one_file_is_listed_and_run(

@@ -5,16 +5,17 @@ from schemas.rows import AuditEntryRow, QuarantinedObjectRow
 
 
 def test_lag_is_what_is_written_and_not_committed():
-    offsets = {("infer", "t"): ({0: 10, 1: 4}, {0: 7, 1: 4})}
-    assert lags(offsets) == (LagView(group="infer", topic="t", records=3),)
+    ends = {("t", 0): 10, ("t", 1): 4, ("u", 0): 9}
+    committed = {"infer": {("t", 0): 7, ("t", 1): 4, ("u", 0): 0}}
+    assert lags(ends, committed) == (LagView(group="infer", topic="t", records=3),)
 
 
 def test_a_group_that_never_committed_a_topic_does_not_lag_behind_it():
-    assert lags({("stow", "t"): ({0: 10}, {0: 0})}) == ()
+    assert lags({("t", 0): 10}, {"stow": {("t", 0): 0}}) == ()
 
 
 def test_a_commit_ahead_of_a_stale_end_is_no_negative_lag():
-    assert lags({("infer", "t"): ({0: 3}, {0: 5})})[0].records == 0
+    assert lags({("t", 0): 3}, {"infer": {("t", 0): 5}})[0].records == 0
 
 
 def test_refused_objects_are_counted_by_reason_commonest_first():

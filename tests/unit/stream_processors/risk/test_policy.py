@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from schemas.events import Box, Finding, Measurement
 from stream_processors.risk import policy
 from stream_processors.risk.policy import Signed, assess
-from stream_processors.risk.rules import CLASS_WEIGHT, ORDERED_WEIGHT, RULES
-from stream_processors.risk.table import table
+from stream_processors.risk.rules import CLASS_WEIGHT, ORDERED_WEIGHT, RULE_VERSION, RULES, STUDY_RULES
+from stream_processors.risk.table import study_table, table
 from tests.support.events import finding
 from tests.support.repository import ROOT
 
@@ -168,7 +168,14 @@ def test_a_rule_that_people_demoted_raises_in_the_worklist_only(monkeypatch: pyt
 
 
 def test_the_page_shows_the_rules_as_they_are() -> None:
-    assert table() in (ROOT / "docs" / "risk.md").read_text("utf-8")
+    page = (ROOT / "docs" / "risk.md").read_text("utf-8")
+    assert table() in page
+    assert study_table() in page
+    assert f"Rules version {RULE_VERSION}, " in page
+    classes, orders = (
+        ", ".join(f"{weight:g}" for weight in weights.values()) for weights in (CLASS_WEIGHT, ORDERED_WEIGHT)
+    )
+    assert f"({classes}) plus the probability, at least its order's ({orders})" in page
 
 
 labels = sorted({label for rule in RULES for label in rule.findings} | {"something-else"})
@@ -209,6 +216,8 @@ def test_the_ai_raises_a_priority_and_never_lowers_one(
     assert not (ordered == "stat" and risk.urgency == "routine")
     if status != "analysed":
         assert risk.urgency in {"undetermined", "not-analysed"}
+    shown = {rule.name for rule in RULES} | {rule.name for rule in STUDY_RULES}
+    assert risk.rule in shown
 
 
 @given(st.lists(some_finding, max_size=6), some_finding, st.sampled_from(["stat", "unknown", "routine"]))

@@ -8,6 +8,8 @@ from itertools import pairwise
 import pytest
 
 from stream_processors.risk.simulation import Outcome, Scenario, Study, _studies, _waits, simulate, summary
+from stream_processors.risk.table import waits_table
+from tests.support.repository import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +23,10 @@ def test_critical_studies_wait_three_quarters_less_in_the_mean_and_85_per_cent_l
 ) -> None:
     assert outcome.change("critical", "mean") <= -0.75
     assert outcome.change("critical", "p95") <= -0.85
+
+
+def test_the_page_shows_the_waits_as_they_come_out(outcome: Outcome) -> None:
+    assert waits_table(outcome) in (ROOT / "docs" / "risk.md").read_text("utf-8")
 
 
 def test_routine_studies_wait_five_per_cent_longer_at_most(outcome: Outcome) -> None:
