@@ -164,14 +164,15 @@ def _become(module: ModuleType, source: str) -> None:
                 setattr(each, name, new)
 
 
-def _forget() -> None:
-    """Empty every memory of the package, so that nothing is known from before the change."""
+def _forget(changed: str) -> None:
+    """Empty every memory of the package, so that nothing is known from before; the tables where their reader changed."""
+    keeps = () if changed.endswith(".table") else ("load_table", "safe_private")
     for name, module in list(sys.modules.items()):
         if not name.startswith("stream_processors.deidentification"):
             continue
         for value in list(vars(module).values()):
             forget = getattr(value, "cache_clear", None)
-            if forget is not None and getattr(value, "__name__", "") not in ("load_table", "safe_private"):
+            if forget is not None and getattr(value, "__name__", "") not in keeps:
                 forget()
         vars(module).get("_harmless", {}).clear()
 
@@ -272,7 +273,7 @@ class Mutating:
         try:
             if module is not None:
                 _become(module, source)
-            _forget()
+            _forget(module.__name__ if module is not None else "")
             for item, following in zip(items, [*items[1:], None], strict=True):
                 reports = runner.runtestprotocol(item, log=False, nextitem=following)
                 if any(report.failed for report in reports):

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
@@ -24,7 +24,7 @@ from stream_processors.deidentification import (
 from stream_processors.deidentification.encoding import EXPLICIT_LITTLE
 from stream_processors.deidentification.part10 import EXPLICIT, write_meta
 
-MANY = settings(max_examples=40, deadline=None)
+MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NAMES = Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
 SAFE = Profile(frozenset({"113111", "113104"}))
 
