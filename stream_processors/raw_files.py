@@ -22,6 +22,8 @@ from stream_processors.deidentification import (
     followed,
     verify_header,
 )
+from stream_processors.deidentification.clean_pixels import policy_of
+from stream_processors.deidentification.pixels_at_risk import withhold
 from stream_processors.step import StepContext
 
 SMALL = 32 * 1024 * 1024
@@ -51,6 +53,11 @@ class RawFile:
         """The site's profile of de-identification."""
         options = self.context.settings.deidentification.get(self.received.envelope.site)
         return DEFAULT if options is None else Profile(options)
+
+    @property
+    def cleans_pixels(self) -> bool:
+        """Whether the site has pixels at risk cleaned rather than withheld."""
+        return policy_of(self.profile) is not withhold
 
     def fetch(self, at: int, length: int) -> bytes:
         """Read bytes from a position on, so many; fewer only where the file ends. Blocking."""

@@ -1,4 +1,4 @@
-"""What is done with pixels that somebody has to see: cleaned (PS3.15 §E.3.1, Clean Pixel Data Option, 113101), or looked at."""
+"""The policy that cleans pixels at risk (PS3.15 §E.3.1, Clean Pixel Data Option, 113101), or refuses the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from stream_processors.deidentification.pixel_cleaning import Task
 from stream_processors.deidentification.pixel_process import Answer, Workers
 from stream_processors.deidentification.pixels_at_risk import (
     PASSED,
-    RADIOGRAPH,
     PixelPolicy,
     Pixels,
     Verdict,
@@ -32,13 +31,8 @@ MAX_FILE: Final = 1 << 29
 
 
 def policy_of(profile: Profile) -> PixelPolicy:
-    """Choose what is done about pixels at risk: cleaned under 113101, else withheld, a computed radiograph after a look."""
-    return clean_pixels if CLEAN_PIXELS in profile.options else look_at_radiographs
-
-
-def is_seen(profile: Profile, at_risk: str) -> bool:
-    """Whether the policy of a profile looks at pixels that are not handed on unseen for this reason."""
-    return CLEAN_PIXELS in profile.options or at_risk == RADIOGRAPH
+    """Choose what is done about pixels at risk: cleaned under 113101, else withheld."""
+    return clean_pixels if CLEAN_PIXELS in profile.options else withhold
 
 
 def clean_pixels(pixels: Pixels) -> Verdict:
@@ -52,32 +46,8 @@ def clean_pixels(pixels: Pixels) -> Verdict:
         pixels-unreadable, pixels-too-large, pixels-deadline, pixels-text-remains or verification-failed: what is at
         risk and cannot be cleaned goes nowhere.
     """
-    if pixels.value_at < 0 or asked_or_at_risk(pixels.facts) is None:
+    if pixels.value_at < 0 or asked_or_at_risk(pixels) is None:
         return PASSED
-    return _verdict(pixels, _seen(pixels))
-
-
-def look_at_radiographs(pixels: Pixels) -> Verdict:
-    """Hand on a computed radiograph in which no text is found, as it is; withhold all else that is at risk.
-
-    Raises
-    ------
-    MoreNeededError
-        When the pixels are not all there.
-    """
-    if asked_or_at_risk(pixels.facts) != RADIOGRAPH:
-        return withhold(pixels)
-    if pixels.value_at < 0:
-        return PASSED
-    try:
-        found = _seen(pixels).described["found"]
-    except RefusedError:  # too large, damaged, or too slow to be looked at: nobody knows what stands in it
-        return withhold(pixels)
-    assert isinstance(found, dict)
-    return withhold(pixels) if any(found.values()) else PASSED
-
-
-def _seen(pixels: Pixels) -> Answer:
     if pixels.size > MAX_FILE:
         raise RefusedError("pixels-too-large")
     if len(pixels.source) < pixels.size:
@@ -90,7 +60,7 @@ def _seen(pixels: Pixels) -> Answer:
         pixels.end - at,
         device_boxes(pixels.facts),
     )
-    return WORKERS.do(task)
+    return _verdict(pixels, WORKERS.do(task))
 
 
 def _verdict(pixels: Pixels, answer: Answer) -> Verdict:

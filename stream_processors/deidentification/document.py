@@ -9,13 +9,7 @@ from typing import Final
 from stream_processors.deidentification import rules
 from stream_processors.deidentification.dictionary import vr_of
 from stream_processors.deidentification.pixel_process import DEADLINE
-from stream_processors.deidentification.pixels_at_risk import (
-    BURNED_IN,
-    DEVICE,
-    RADIOGRAPH,
-    SECONDARY_CAPTURE,
-    ULTRASOUND,
-)
+from stream_processors.deidentification.pixels_at_risk import BURNED_IN, DEVICE, SECONDARY_CAPTURE, ULTRASOUND
 from stream_processors.deidentification.profile import DEFAULT, EDITION, Profile
 from stream_processors.deidentification.refusal import REASONS
 from stream_processors.deidentification.table import BASIC, MEANINGS, OPTION_MEANINGS, Row, load_table
@@ -69,7 +63,6 @@ QUARANTINED: Final = f"""## What is not handed on
 | `{ULTRASOUND}` | ultrasound nearly always has the patient's name in its pixels; NO in that attribute clears nothing |
 | `{SECONDARY_CAPTURE}` | screen captures, scans, and whatever names a conversion type |
 | `{DEVICE}` | a device that is known to write identity into its pixels (`regions.csv`) |
-| `{RADIOGRAPH}` | computed radiography (CR) whose header does not say NO, with text in its pixels or none that can be read |
 | `unsupported-content` | a DICOMDIR describes files that are not there. Audio and raw data cannot be read |
 | all others | {OTHERS}: the file is broken, or the output did not verify |
 
@@ -85,15 +78,13 @@ deidentification = ["113101", "113105", "113107", "113108"]
 ```
 
 With 113101 (here, or in `--options`) pixels at risk are cleaned instead, and those of computed radiographs (CR) whose header
-does not say that nothing is burned in; without the option such a radiograph is looked at in the same way, and handed on as it is
-when nothing is found. Either is done in a process that is killed after {DEADLINE:.0f} seconds. To clean means: the
-device's boxes, all that lies outside the regions that an ultrasound declares, and every line of text that is found are blanked in
-every frame, and no text may be found in the result.
-What was lossless stays lossless, and RLE, JPEG-LS and JPEG 2000 stay what they are;
-everything else, lossy pixels too, ends as Explicit VR Little Endian, so that nothing outside the boxes changes. A box is filled
-with what is darkest as displayed. Icons always go. What cannot be cleaned is quarantined: `pixels-unreadable` (films, floating
-point, damage), `pixels-too-large`, `pixels-deadline`, `pixels-text-remains`.
-The code 113101 is written only into files whose pixels were cleaned.
+does not say that nothing is burned in, which nobody looks at without the option. That is done in a process that is killed after
+{DEADLINE:.0f} seconds: the device's boxes, all that lies outside the regions that an ultrasound declares, and every
+line of text that is found are blanked in every frame, and no text may be found in the result. What was lossless stays
+lossless, and RLE, JPEG-LS and JPEG 2000 stay what they are; everything else, lossy pixels too, ends as Explicit VR
+Little Endian, so that nothing outside the boxes changes. A box is filled with what is darkest as displayed. Icons always
+go. What cannot be cleaned is quarantined: `pixels-unreadable` (films, floating point, damage), `pixels-too-large`,
+`pixels-deadline`, `pixels-text-remains`. The code 113101 is written only into files whose pixels were cleaned.
 
 Defacing of head CT and MR has the code 113102 (Clean Recognizable Visual Features). It is not offered yet: a command or a
 site's settings that name it are refused with a line that says so, and start nothing.

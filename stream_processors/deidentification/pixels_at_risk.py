@@ -12,6 +12,7 @@ from stream_processors.deidentification.identity import Identity
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.regions import device_boxes
 from stream_processors.deidentification.report import Blanked
+from stream_processors.deidentification.table import CLEAN_PIXELS
 
 BURNED_IN: Final = "burned-in-annotation"
 ULTRASOUND: Final = "ultrasound"
@@ -89,20 +90,21 @@ PASSED: Final = Verdict()
 
 
 def withhold(pixels: Pixels) -> Verdict:
-    """Hand on nothing that is at risk, and no computed radiograph unseen: the policy when no other is given."""
-    reason = asked_or_at_risk(pixels.facts)
+    """Hand on nothing that is at risk: the policy when no other is given."""
+    reason = asked_or_at_risk(pixels)
     return PASSED if reason is None else Verdict(at_risk=reason)
 
 
-def asked_or_at_risk(facts: Facts) -> str | None:
-    """Say why the pixels may not be handed on unseen; None when they may.
+def asked_or_at_risk(pixels: Pixels) -> str | None:
+    """Say why the pixels are to be cleaned; None when they may be handed on as they are.
 
-    That is what is at risk, and computed radiographs besides: plate readers write the patient's name into them, and
-    unlike digital X-ray's (PS3.3 §C.8.11.3) their header need not say so. One that does say that nothing is burned in
-    is believed: that is somebody's word, and silence is nobody's.
+    Under Clean Pixel Data (113101) that is what is at risk, and computed radiographs besides: plate readers write the
+    patient's name into them, and unlike digital X-ray's (PS3.3 §C.8.11.3) their header need not say so. One that does say
+    that nothing is burned in is believed here, since without the option it would not be looked at either.
     """
+    facts = pixels.facts
     reason = pixels_at_risk(facts)
-    if reason is not None:
+    if reason is not None or CLEAN_PIXELS not in pixels.profile.options:
         return reason
     computed = facts.text(0x00080016) == _COMPUTED_RADIOGRAPHY_CLASS or facts.text(0x00080060).upper() == "CR"
     return RADIOGRAPH if computed and facts.text(0x00280301).upper() != "NO" else None

@@ -14,7 +14,6 @@ from schemas.events import (
 )
 from stream_processors.bounded import in_order
 from stream_processors.deidentification import HEAD_BYTES, MoreNeededError, Plan, plan
-from stream_processors.deidentification.clean_pixels import is_seen
 from stream_processors.raw_files import Handled, RawFile, handled
 from stream_processors.step import Output, Step, StepContext
 
@@ -43,9 +42,9 @@ async def run(received: InstanceReceived, context: StepContext) -> AsyncIterator
 
 
 async def _deidentified(file: RawFile) -> Handled:
-    """Store the clean form; hand on a file whose pixels are cleaned or looked at, which takes seconds to minutes."""
+    """Store the clean form; hand on a file whose pixels the site has cleaned."""
     made, head = await _planned(file, await file.context.io(file.fetch, 0, HEAD_BYTES))
-    if made.pixels_at_risk and is_seen(file.profile, made.pixels_at_risk):
+    if made.pixels_at_risk and file.cleans_pixels:
         return file.instance
     return await file.stored(made, head)
 

@@ -204,6 +204,7 @@ class Mutating:
     def _look_on(self, items: list[pytest.Item]) -> None:
         """Write down how long each test takes and what it calls of the modules; nothing is known from before."""
         files = {str(Path(*name.split(".")).with_suffix(".py").resolve()) for name in self.modules}
+        tables = next((name for name in self.modules if name.endswith(".table")), "")
         for item, following in zip(items, [*items[1:], None], strict=True):
             calls = self.reached[item.nodeid] = set()
 
@@ -211,7 +212,7 @@ class Mutating:
                 if frame.f_code.co_filename in files:
                     calls.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
 
-            _forget()
+            _forget(tables)
             began = time.process_time()
             sys.settrace(called)
             runner.runtestprotocol(item, log=False, nextitem=following)

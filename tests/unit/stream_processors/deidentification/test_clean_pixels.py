@@ -286,12 +286,11 @@ def test_device_regions_put_an_image_at_risk(rows: tuple[str, str]) -> None:
         ("CR", "", {"113101"}, "radiograph"),
         ("CR", "NO", {"113101"}, None),
         ("CR", "YES", {"113101"}, "burned-in-annotation"),
-        ("CR", "", set(), "radiograph"),
-        ("CR", "NO", set(), None),
+        ("CR", "", set(), None),
         ("DX", "", {"113101"}, None),
     ],
 )
-def test_a_computed_radiograph_that_says_nothing_is_not_handed_on_unseen(
+def test_a_computed_radiograph_is_looked_at_where_pixels_are_cleaned(
     modality: str, says: str, options: set[str], reason: str | None
 ) -> None:
     source = dx_chest("a")
@@ -300,53 +299,8 @@ def test_a_computed_radiograph_that_says_nothing_is_not_handed_on_unseen(
     assert made.pixels_at_risk == reason
 
 
-class Blind(Eye):
-    def find(self, picture: Picture, *, close: bool) -> list[Box]:
-        return []
-
-
-def radiograph(rows: int | None = None) -> bytes:
-    source = image(Kind())
-    source.Modality, source.SOPClassUID = "CR", "1.2.840.10008.5.1.4.1.1.1"
-    source.file_meta.MediaStorageSOPClassUID = source.SOPClassUID
-    if rows is not None:
-        source.Rows = rows
-    return to_bytes(source)
-
-
-@pytest.mark.parametrize(
-    ("raw", "eye", "reason"),
-    [
-        (radiograph(), Eye(), "radiograph"),
-        (radiograph(), Blind(), None),
-        (radiograph(5000), Blind(), "radiograph"),
-        (file_of(Kind()), Blind(), "ultrasound"),
-    ],
-    ids=["with text", "without text", "unreadable", "at risk anyway"],
-)
-def test_without_the_option_a_radiograph_is_handed_on_only_after_a_look(
-    monkeypatch: pytest.MonkeyPatch, raw: bytes, eye: Eye, reason: str | None
-) -> None:
-    monkeypatch.setattr(clean_pixels, "WORKERS", Here(eye))
-    done = deidentify(raw, NAMES, policy=clean_pixels.policy_of(DEFAULT))
-    assert (done.pixels_at_risk, "113101" in done.report.options) == (reason, False)
-    before, after = pydicom.dcmread(BytesIO(raw)), pydicom.dcmread(BytesIO(done.data))
-    assert after.get("PixelData") == (None if reason else before.PixelData)
-
-
-def test_a_radiograph_without_pixels_needs_no_look_and_one_with_them_all_of_them() -> None:
-    raw = radiograph()
-    with pytest.raises(MoreNeededError) as needed:
-        plan(raw[:-100], len(raw), NAMES, policy=clean_pixels.look_at_radiographs)
-    assert needed.value.size == len(raw)
-    source = pydicom.dcmread(BytesIO(raw))
-    del source.PixelData
-    done = deidentify(to_bytes(source), NAMES, policy=clean_pixels.look_at_radiographs)
-    assert done.pixels_at_risk is None
-
-
 def test_the_option_chooses_the_policy_and_defacing_is_named_and_refused() -> None:
-    assert clean_pixels.policy_of(DEFAULT) is clean_pixels.look_at_radiographs
+    assert clean_pixels.policy_of(DEFAULT) is withhold
     assert clean_pixels.policy_of(Profile(frozenset({"113101"}))) is clean_pixels.clean_pixels
     with pytest.raises(ValueError, match="not offered yet"):
         Profile(frozenset({"113102"}))

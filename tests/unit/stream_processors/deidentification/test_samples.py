@@ -17,14 +17,6 @@ from pydicom.dataset import Dataset
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
 from stream_processors.deidentification import DEFAULT, Deidentified, Profile, RefusedError, deidentify
-from stream_processors.deidentification.pixels_at_risk import (
-    PASSED,
-    RADIOGRAPH,
-    PixelPolicy,
-    Pixels,
-    Verdict,
-    withhold,
-)
 from stream_processors.deidentification.table import load_table, safe_private
 
 ROOT = Path(__file__).parents[4]
@@ -62,16 +54,10 @@ def samples(*, malformed: bool) -> dict[str, Path]:
     }
 
 
-def unseen(pixels: Pixels) -> Verdict:
-    """As without the option, but radiographs are handed on: a look takes a minute, and is another test's."""
-    verdict = withhold(pixels)
-    return PASSED if verdict.at_risk == RADIOGRAPH else verdict
-
-
-def ending(raw: bytes, profile: Profile = DEFAULT, policy: PixelPolicy = unseen) -> Deidentified | str:
+def ending(raw: bytes, profile: Profile = DEFAULT) -> Deidentified | str:
     """The clean file, or why there is none."""
     try:
-        done = deidentify(raw, NAMES, profile, policy)
+        done = deidentify(raw, NAMES, profile)
     except RefusedError as refused:
         return refused.reason
     return done.pixels_at_risk or done
@@ -109,16 +95,6 @@ def test_of_the_well_formed_samples_those_that_are_argued_are_quarantined_and_no
     listed = argued("Well-formed samples that are set aside")
     assert len(listed) > 10
     assert quarantined == (listed if found else {})
-
-
-def test_the_radiographs_that_are_looked_at_are_those_of_the_documentation() -> None:
-    found = {
-        name: ending(path.read_bytes(), policy=withhold) for name, path in samples(malformed=False).items()
-    }
-    seen = {name for name, reason in found.items() if reason == RADIOGRAPH}
-    listed = argued("Text in the pixels of real samples")
-    assert "text" in listed.values()
-    assert seen == (set(listed) if found else set())
 
 
 def test_every_malformed_sample_ends_as_the_documentation_says() -> None:

@@ -156,18 +156,6 @@ def test_a_file_that_takes_minutes_is_handed_on_where_a_site_has_pixels_cleaned(
     assert isinstance(alone, InstanceReceived)
 
 
-def test_a_radiograph_that_says_nothing_is_handed_on_to_be_looked_at_and_all_else_at_risk_is_withheld(
-    stored: World,
-) -> None:
-    stored.raw.files["raw", f"{SITE}/cr"] = xray(Modality="CR")
-    chunk = received("e1", *(received_instance(name) for name in ("cr", "burned")))
-    clean, unseen = events(stored.run("deidentify", STEP, chunk))
-    assert isinstance(clean, InstanceDeidentified)
-    assert isinstance(unseen, InstanceReceived)
-    assert [(each.instance, bool(each.pixels_at_risk)) for each in clean.instances] == [("in-burned", True)]
-    assert unseen.instances == chunk.instances[:1]
-
-
 def test_a_site_may_choose_other_options(stored: World) -> None:
     stored.settings = StepSettings(deidentification={SITE: frozenset()})
     (instance,) = cleaned(stored, "a").instances
