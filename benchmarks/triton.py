@@ -254,9 +254,6 @@ was spent per image, which other load on the machine moves less. Medians of {ROU
 {rows}
 
 {missed(outcomes)} Load of the machine over the run, its own included: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.
-
-The server hands the next batch to a copy only when that copy is free, since its queue has priorities; a fourth request under way
-keeps one waiting for each.
 """
 
 

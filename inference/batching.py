@@ -31,10 +31,9 @@ MAX_WAIT_S = 0.004
 COMPANY_S = 0.2
 """Seconds an image waits at most for announced company: bounds what one slow image costs the others. Decoding eight X-rays
 takes two busy cores about as long, and the model could hardly begin sooner with all of them."""
-BATCHES_IN_FLIGHT = 4
-"""Requests under way at once: two compute (the server's copies of a model), one waits there, one is being sent. With three a copy
-was idle for 5 % of the time at 8 ms an image, with four for 3 (measured): the server hands the next batch to a copy only when
-it is free, as it must where urgent requests may overtake."""
+BATCHES_IN_FLIGHT = 3
+"""Requests under way at once: one computes, one waits at the server, one is being sent. A fourth keeps two copies of a slow
+model busier, and made fast and large ones slower on two cores (`docs/benchmarks.md`)."""
 
 
 Measured = Literal["queue", "infer", "images"]
