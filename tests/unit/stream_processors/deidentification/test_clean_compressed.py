@@ -70,6 +70,8 @@ CODINGS = {
         "201", lambda v: imagecodecs.htj2k_encode(part(v), rgb=True), Kind(photometric="RGB"), "YBR_RCT"
     ),
 }  # fmt: skip
+SLOW_TO_REFUSE = "JPEG-LS, near lossless"
+"""Its decoder takes seconds over a cut frame: `tests/processes` waits for it."""
 
 
 @pytest.fixture(autouse=True)
@@ -115,9 +117,12 @@ def test_the_text_is_gone_and_all_else_is_what_the_source_decodes_to(name: str) 
     assert output.ImageType[0] == "DERIVED"
 
 
-@pytest.mark.parametrize("name", CODINGS)
+@pytest.mark.parametrize("name", [name for name in CODINGS if name != SLOW_TO_REFUSE])
 def test_cut_fragments_are_refused_and_not_filled_in(name: str) -> None:
-    coding = CODINGS[name]
+    refuses_cut_fragments(CODINGS[name])
+
+
+def refuses_cut_fragments(coding: Coding) -> None:
     source = coded(coding)
     frames = [bytes(coding.encode(frame)) for frame in values_of(coding.kind)]
     source.PixelData = encapsulate([frame[: len(frame) // 4 * 2] for frame in frames])
