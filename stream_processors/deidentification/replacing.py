@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Final
+from typing import Any, Final
 
 from schemas.identifiers import Pseudonyms, is_placeholder_patient_id
 from stream_processors.deidentification import rules
@@ -81,18 +81,7 @@ class Replacing:
     @cached_property
     def of_another(self) -> Replacing:
         """Decisions for somebody of whom nothing is the same: what comes out alike does not depend on the patient."""
-        another = replace(
-            self,
-            patient="",
-            issuer=f"not {self.issuer}",
-            character_set=b"",
-            known={},
-            runs={},
-            anybodys={},
-            personal=set(),
-            once=set(),
-            with_words={},
-        )
+        another = self._afresh(patient="", issuer=f"not {self.issuer}", character_set=b"")
         another.days = self.days + 1
         return another
 
@@ -117,17 +106,14 @@ class Replacing:
         if words not in self.with_words:
             if len(self.with_words) >= MAX_WORDS:
                 self.with_words.clear()
-            self.with_words[words] = replace(
-                self,
-                pattern=matcher(words),
-                known={},
-                runs={},
-                anybodys={},
-                personal=set(),
-                once=set(),
-                with_words={},
-            )
+            self.with_words[words] = self._afresh(pattern=matcher(words))
         return self.with_words[words]
+
+    def _afresh(self, **changes: Any) -> Replacing:
+        """Decide for somebody, or about something, else: nothing that was decided here is known there, but UIDs."""
+        return replace(
+            self, known={}, runs={}, anybodys={}, personal=set(), once=set(), with_words={}, **changes
+        )
 
     def value(self, tag: int, vr: str, rule: str, value: bytes, encoding: Encoding) -> bytes | None:
         """Give the new value of an element, unpadded; None when it stays as it is."""

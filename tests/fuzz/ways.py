@@ -25,15 +25,13 @@ from stream_processors.deidentification import (
     Profile,
     RefusedError,
     deidentify,
-    kinds,
     plan,
-    replacing,
-    walker,
 )
 from stream_processors.deidentification.identity import Identity
 from stream_processors.deidentification.second_reader import Element, Follower, read_again
 from stream_processors.deidentification.streaming import followed, verify_header
 from stream_processors.deidentification.verify import Expected, verify
+from tests.support.memories import forget
 
 NAMES = Pseudonyms(PseudonymKey("fuzz", hashlib.sha256(b"a key for fuzzing").digest()))
 FORGETS = 32
@@ -106,9 +104,7 @@ def streamed(raw: bytes, profile: Profile, chance: random.Random) -> str:
 def memory(raw: bytes, profile: Profile) -> str:
     """De-identify after all that was read before, and again with every memory emptied: the same, to the byte."""
     warm = _outcome(raw, profile)
-    for each in (kinds.kinds, replacing.replacing_for, replacing.nobody):
-        each.cache_clear()
-    walker._harmless.clear()
+    forget()
     hold(_outcome(raw, profile) == warm, "what was read before decides")
     return "the same"
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.support.memories import forget
 from tests.support.repository import ROOT
 from tests.unit.stream_processors.deidentification import test_memory as memory
 
@@ -29,4 +30,4 @@ def test_two_workers_that_share_nothing_but_the_key_give_the_same_bytes() -> Non
             capture_output=True, check=True, cwd=ROOT, env=environment,
         )  # fmt: skip
         found.append(json.loads(worker.stdout))
-    assert found[0] == found[1] == memory.digests(list, memory.forget)
+    assert found[0] == found[1] == memory.digests(list, forget)

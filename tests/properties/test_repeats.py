@@ -16,13 +16,11 @@ from stream_processors.deidentification import (
     Profile,
     RefusedError,
     deidentify,
-    kinds,
     plan,
-    replacing,
-    walker,
 )
 from stream_processors.deidentification.encoding import EXPLICIT_LITTLE
 from stream_processors.deidentification.part10 import EXPLICIT, write_meta
+from tests.support.memories import forget
 
 MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NAMES = Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
@@ -54,12 +52,6 @@ def file_of(numbers: Iterable[int], *, complete: bool = True) -> bytes:
     first = (3, 6) if complete else ()
     elements = b"".join(EXPLICIT_LITTLE.element(*ELEMENTS[number]) for number in (*first, *numbers))
     return write_meta("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", EXPLICIT, bytes(32)) + elements
-
-
-def forget() -> None:
-    for memory in (kinds.kinds, replacing.replacing_for, replacing.nobody):
-        memory.cache_clear()
-    walker._harmless.clear()
 
 
 def outcome(raw: bytes, profile: Profile) -> object:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
-from stream_processors.deidentification import DEFAULT, Profile, deidentify, kinds, replacing, walker
+from stream_processors.deidentification import DEFAULT, Profile, deidentify
 from tests.support.dicoms import Options, ct_slice, dx_chest, mr_slice, to_bytes
+from tests.support.memories import forget
 
 SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 PROFILES = (DEFAULT, Profile(frozenset()), Profile(frozenset({"113111", "113104", "113103"})))
@@ -35,13 +36,6 @@ def files() -> list[bytes]:
             made += [to_bytes(ct_slice(f"ct-{number}", options, number=number)) for number in (1, 2, 3)]
             made += [to_bytes(dx_chest("dx", options)), to_bytes(mr_slice("mr", options))]
     return made
-
-
-def forget() -> None:
-    """Empty every memory."""
-    for memory in (kinds.kinds, replacing.replacing_for, replacing.nobody):
-        memory.cache_clear()
-    walker._harmless.clear()
 
 
 def digests(order: Callable[[list[int]], list[int]], before_each: Callable[[], None]) -> dict[str, str]:
