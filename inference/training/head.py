@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ ANY = "intracranial-hemorrhage"
 LABELS = (ANY, *SUBTYPES)
 PREVALENCE = 0.13
 """Share of patients with each kind of bleeding, drawn independently: half of them bleed somewhere."""
-GENERATOR_VERSION = "3"
+GENERATOR_VERSION = "4"
 """Goes up with any change that alters a picture made from a given seed."""
 FIELD_MM = 240.0
 """Side of the reconstructed square."""
@@ -28,9 +29,17 @@ BOTTOM_MM, TOP_MM = -38.0, 62.0
 """Lowest and highest slice: from the level of the fourth ventricle to the convexity."""
 LEAST_AREA_MM2 = 45.0
 """A slice has a finding if it shows at least this much of it: a speck is no answer to learn."""
+LEAST_PIECE_MM2 = 7.0
+"""A piece apart that is smaller than this, the scanner's blur each way, is no part of a finding: nobody would point to it."""
 LEAST_THICK_MM = 2.0
 """A sheet of blood along the skull is marked from this thickness on: what is thinner than the scanner's blur (2.6 mm at half its
-height at most) and two pixels cannot be told from the bone beside it, however far the sheet is drawn."""
+height at most) and two pixels cannot be told from the bone beside it, however far the sheet is drawn. So is not the film of
+subarachnoid blood that lies between the skull and the folds: those are marked, and fissures and cisterns."""
+INNERMOST_FIRST = ("subarachnoid", "intraparenchymal", "intraventricular", "subdural", "epidural")
+"""Order in which bleedings are laid over each other. What lies further out pushes the brain and its folds inwards, and a
+haematoma leaves no folds, so that a place has one kind of bleeding: the one that is seen there."""
+FOLDS = 36
+"""Folds of the brain's surface round a slice: 12 mm from one to the next, about as wide as a gyrus is."""
 AIR, BONE, MARROW, SKIN, WATER, WHITE, GREY = -1000.0, 1150.0, 480.0, 20.0, 7.0, 28.0, 37.0
 
 
@@ -155,19 +164,35 @@ def cut(head: Head, z: float, side: int = 192) -> Slice:
     plane = _plane(head, z, side)
     values, ventricles, sulci = _brain(head, plane, rng)
     masks: dict[str, Mask] = {}
+    extents: dict[str, Field] = {}
     spacing = FIELD_MM / side
-    for bleed in head.bleeds:
-        share = _extent(bleed, plane, ventricles, sulci, rng)
-        mask = (share > 0.4) & (plane.rho < 1) & _shows(bleed, plane)
-        if bleed.kind == "intraparenchymal":
-            values = values - 8 * smoothstep(_ball(bleed, plane, 1.45) * 3) * (plane.rho < 0.97)
-        values = values + share * (bleed.density - values)
+    uncovered = 1 - _rock(plane)
+    for bleed in sorted(head.bleeds, key=lambda each: -INNERMOST_FIRST.index(each.kind)):
+        extents[bleed.kind] = _extent(bleed, plane, ventricles, sulci, rng)
+        mask = (extents[bleed.kind] * uncovered > _least_share(bleed)) & (plane.rho < 1) & _shows(bleed, plane)
+        uncovered = uncovered * (1 - extents[bleed.kind])
+        mask = _without_specks(mask, LEAST_PIECE_MM2 / spacing**2)
         if mask.sum() * spacing**2 >= LEAST_AREA_MM2:
             masks[bleed.kind] = mask
-    values = _skull(head, plane, values, rng)
+    values = _skull(head, plane, _bled(head, plane, values, extents), rng)
     if masks:
         masks[ANY] = np.logical_or.reduce(list(masks.values()))
     return Slice(_scanned(head, values, plane, spacing, rng), masks, z, spacing)
+
+
+def _without_specks(mask: Mask, least: float) -> Mask:
+    """Without the pieces of fewer than ``least`` pixels."""
+    _, numbered, told, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return np.asarray(mask & (told[:, cv2.CC_STAT_AREA] >= least)[numbered])
+
+
+def _bled(head: Head, plane: _Plane, values: Field, extents: dict[str, Field]) -> Field:
+    """Hounsfield units of the brain with its bleedings, ``extents`` being the share of each in each pixel."""
+    for bleed in sorted(head.bleeds, key=lambda each: INNERMOST_FIRST.index(each.kind)):
+        if bleed.kind == "intraparenchymal":
+            values = values - 8 * smoothstep(_ball(bleed, plane, 1.45) * 3) * (plane.rho < 0.97)
+        values = values + extents[bleed.kind] * (bleed.density - values)
+    return values
 
 
 def series(head: Head, slices: int = 20, side: int = 192) -> list[Slice]:
@@ -200,15 +225,15 @@ def _brain(head: Head, plane: _Plane, rng: np.random.Generator) -> tuple[Field, 
     ribbon = smoothstep((plane.rho - 0.84 + 0.03 * folds) / 0.05)
     deep = smoothstep((1 - np.hypot((np.abs(x) - 22) / 9, (y + 2) / 20)) * 4) * (abs(z - 8) < 16)
     values = WHITE + (GREY - WHITE) * np.maximum(ribbon, deep)
-    comb = np.cos(24 * plane.theta + 3.2 * folds) - 0.93 + 0.10 * head.atrophy
-    sulci = smoothstep(comb / 0.05) * smoothstep((plane.rho - 0.76) / 0.05)
+    comb = np.cos(FOLDS * plane.theta + 3.2 * folds) - 0.845 + 0.21 * head.atrophy
+    sulci = smoothstep(comb / 0.11) * smoothstep((plane.rho - 0.76) / 0.05)
     rim = smoothstep((plane.rho - 0.985 + 0.02 * head.atrophy) / 0.012)
     fissure = (
         smoothstep((1.6 - np.abs(np.abs(x) - 38 - 0.25 * y)) / 1.2)
         * (np.abs(y + 12) < 16)
         * (abs(z - 4) < 14)
     )
-    cistern = smoothstep((1 - np.hypot(x / 17, (y + 4) / 13)) * 3) * (abs(z + 16) < 9) * 0.8
+    cistern = smoothstep(_basal(plane) * 3) * (abs(z + 16) < 9) * 0.8
     fluid = np.clip(np.maximum.reduce([sulci, rim, fissure, cistern]), 0, 1)
     sulci = np.asarray(fluid * (plane.rho < 1), dtype=np.float32)
     ventricles = _ventricles(head, plane)
@@ -217,6 +242,11 @@ def _brain(head: Head, plane: _Plane, rng: np.random.Generator) -> tuple[Field, 
     tent = smoothstep((1.4 - np.abs(np.abs(x) * 0.55 + (y - 48))) / 0.8) * (abs(z + 4) < 8) * (np.abs(x) < 48)
     values = values + (0.9 * falx + 0.8 * tent) * (rng.uniform(46, 60) - values)
     return _calcified(head, plane, values).astype(np.float32), ventricles, sulci
+
+
+def _basal(plane: _Plane) -> Field:
+    """Where the cistern at the base lies, on the slices it is on: 1 in its middle, 0 at its border."""
+    return np.asarray(1 - np.hypot(plane.x / 17, (plane.y + 4) / 13), dtype=np.float32)
 
 
 def _ventricles(head: Head, plane: _Plane) -> Field:
@@ -276,10 +306,18 @@ def _extent(bleed: Bleed, plane: _Plane, ventricles: Field, sulci: Field, rng: n
     away = _away(bleed, plane)
     if bleed.kind == "subarachnoid":
         patchy = 0.75 + 0.35 * enlarge(rng.normal(0, 1, (12, 12)).astype(np.float32), plane.rho.shape)
-        close = smoothstep((1.1 - away) / 0.3) * _faded((22 * bleed.size + 6 - abs(plane.z - bleed.z)) / 6)
+        # Over the brain blood stays where it is; in the cistern in the middle it runs through all of it.
+        close = np.where(_basal(plane) > 0, 1, smoothstep((1.1 - away) / 0.3))
+        close = close * _faded((22 * bleed.size + 6 - abs(plane.z - bleed.z)) / 6)
         return np.asarray(np.clip(2 * sulci * close * np.clip(patchy, 0, 1), 0, 1), dtype=np.float32)
     thick = _thickness(bleed, plane)
     return np.asarray(smoothstep((thick - plane.depth) / 1.2) * inside * (thick > 0.4), dtype=np.float32)
+
+
+def _least_share(bleed: Bleed) -> float:
+    """Share of blood from which a pixel is marked. In folds, whose fluid is dark, it is what makes them as dense as the cortex
+    beside them: with less of it they are not seen to hold blood, only hard to see as folds."""
+    return (GREY - WATER) / (bleed.density - WATER) if bleed.kind == "subarachnoid" else 0.4
 
 
 def _away(bleed: Bleed, plane: _Plane) -> Field:
@@ -296,6 +334,8 @@ def _thickness(bleed: Bleed, plane: _Plane) -> Field:
 
 def _shows(bleed: Bleed, plane: _Plane) -> Mask:
     """Where a bleeding is thick enough to be seen."""
+    if bleed.kind == "subarachnoid":
+        return np.asarray(plane.depth >= LEAST_THICK_MM)
     if bleed.kind not in {"epidural", "subdural"}:
         return np.ones(plane.rho.shape, dtype=bool)
     return _thickness(bleed, plane) >= LEAST_THICK_MM
@@ -309,17 +349,17 @@ def _skull(head: Head, plane: _Plane, brain: Field, rng: np.random.Generator) ->
     values = np.where(out > head.skull, np.where(out < head.skull + 3, -60.0, SKIN), values)
     values = np.where(out > head.skull + 5, AIR, values)
     if plane.z < -14:
-        along = np.abs(np.abs(plane.x) * 0.75 - plane.y - 18)
-        rock = (
-            smoothstep((6.5 - along) / 2)
-            * (np.abs(plane.x) > 14)
-            * (plane.rho < 1)
-            * min(1, (-14 - plane.z) / 8)
-        )
-        values = values + rock * (BONE * 0.8 - values)
+        values = values + _rock(plane) * (BONE * 0.8 - values)
         streak = np.exp(-(((plane.y + 6) / 9) ** 2)) * np.cos(plane.y / 2.2 + rng.uniform(0, 6)) * 7
         values = values + streak * (plane.rho < 0.98)
     return np.asarray(values, dtype=np.float32)
+
+
+def _rock(plane: _Plane) -> Field:
+    """Share of the petrous bones at the base in each pixel."""
+    along = np.abs(np.abs(plane.x) * 0.75 - plane.y - 18)
+    there = (np.abs(plane.x) > 14) * (plane.rho < 1) * float(np.clip((-14 - plane.z) / 8, 0, 1))
+    return np.asarray(smoothstep((6.5 - along) / 2) * there, dtype=np.float32)
 
 
 def _scanned(

@@ -31,8 +31,12 @@ LEAST_DISPLACED_MM = 10.0
 """Fluid is marked where it displaces so much air along the ray: a tenth of the light. Its last wedge over the diaphragm, which
 displaces less, changes no pixel that anybody could point to."""
 
+CLOUD_SHARE = 0.5
+"""A cloud is marked where it displaces at least half as much air as where it displaces most: it has no border, only a width at half
+its height."""
+
 BITS_STORED = 12
-GENERATOR_VERSION = "3"
+GENERATOR_VERSION = "4"
 """Goes up with any change that alters a picture made from a given seed."""
 
 
@@ -168,7 +172,7 @@ class _Chest:
         filled = _graded(rng, 0.09, 0.55, shown) * cloud * self.air
         self.air = self.air - filled
         self.blood = self.blood * (1 - 0.5 * cloud)
-        self.masks["consolidation"] = (cloud > 0.4) & (self.air + filled > 12)
+        self.masks["consolidation"] = (filled > 0) & (filled >= CLOUD_SHARE * filled.max())
 
     def collapse(self, rng: np.random.Generator, shown: float) -> None:
         """Free air between the chest wall and a lung that has drawn back, with the thin line of its surface."""

@@ -31,14 +31,28 @@ def test_a_seed_gives_the_same_picture_each_time():
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_a_finding_changes_the_picture_and_has_a_place(label):
+def test_a_finding_has_a_place_and_changes_the_picture_there_more_than_elsewhere(label):
     phantom = generate(9, rows=256, columns=256, findings=frozenset({label}))
     clear = generate(9, rows=256, columns=256, findings=frozenset())
 
     assert phantom.labels == {label}
     mask = phantom.masks[label]
     assert 10 < mask.sum() < mask.size / 3
-    assert (phantom.pixels[mask] != clear.pixels[mask]).any()
+    changed = np.abs(phantom.pixels.astype(float) - clear.pixels)
+    assert changed[mask].mean() > 1.5 * changed[~mask].mean()
+
+
+@pytest.mark.parametrize("seed", range(40, 46))
+def test_hardly_visible_consolidation_is_marked_where_it_changes_the_picture_most(seed):
+    chest, bare = (
+        generate(seed, rows=128, columns=128, findings=frozenset(findings), conspicuity=0.0)
+        for findings in ({"consolidation"}, ())
+    )
+
+    mask = chest.masks["consolidation"]
+    changed = np.abs(chest.pixels.astype(float) - bare.pixels)
+    assert 0 < mask.sum() < mask.size / 6
+    assert changed[mask].mean() > changed[~mask].mean()
 
 
 def test_a_finding_nobody_draws_is_refused():

@@ -44,7 +44,7 @@ def _small_masks(phantom: Phantom) -> dict[str, Mask]:
 
 RECIPE = Recipe(
     name="cxr_demo",
-    version=3,
+    version=4,
     labels=phantoms.LABELS,
     values="density",
     dtype="uint16",
@@ -53,7 +53,7 @@ RECIPE = Recipe(
     cells=CELLS,
     generator_version=phantoms.GENERATOR_VERSION,
     training_images=5200,
-    epochs=7,
+    epochs=10,
     example=example,
     unit=unit,
     calibration_units=500,
@@ -61,8 +61,8 @@ RECIPE = Recipe(
     subgroups=("thickness_mm", "photons", "blur_mm", "devices"),
     truth=(
         "a nodule and a heart, their whole outline; free air, where some of it (4 mm of lung's air) lies along the ray;"
-        " fluid, where it displaces at least 10 mm of air along the ray; consolidation, which has no border, the inner "
-        "part of its cloud (from 40 % of its density on) where at least 12 mm of air lay along the ray."
+        " fluid, where it displaces at least 10 mm of air along the ray; consolidation, which has no border, where it "
+        "displaces at least half as much air as where it displaces most."
     ),
     froc_label="nodule",
     map_weight=1.0,
