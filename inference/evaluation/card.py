@@ -25,6 +25,8 @@ from inference.training.recipes import all_recipes
 FOLDER = Path("docs/models")
 WIDTH = 120
 """Characters of a line of text."""
+LEAST_WITHIN, MOST_ERROR = 0.80, 0.03
+"""Aims: share of a label's boxes within a cell, and its ECE. What misses them is named."""
 READ_WHEN = {
     "image": "as soon as it arrives",
     "series": "when its study is complete, as one answer for the series",
@@ -131,18 +133,32 @@ def _found(recipe: Recipe, told: dict[str, Any]) -> Iterator[str]:
     yield "images.\n"
     yield from textwrap.wrap(f"The finding: {recipe.truth}", WIDTH)
     yield ""
-    yield "| Finding | Pointing | IoU | Box within a cell | Drawn round | From logit |\n|---|---|---|---|---|---|"
+    yield "| Finding | Pointing | IoU | Box within a cell | of boxes | Drawn round | From logit |\n|---|---|---|---|---|---|---|"
     for name, each in measured["labels"].items():
         where, label = each["localisation"], told["labels"][name]
         numbers = " | ".join(_number(where[key]) for key in ("pointing", "iou", "box_within_a_cell"))
         around = "everything" if label["scattered"] else "one part"
-        yield f"| {name} | {numbers} | {around} | {_number(label['border'])} |"
+        yield f"| {name} | {numbers} | {where['boxes']} | {around} | {_number(label['border'])} |"
+    together = measured["all_labels"]
+    yield f"\nAll labels together: {_number(together['box_within_a_cell'])} of {together['boxes']} boxes within a cell."
+    yield from _missed(measured)
     if "froc" in measured:
         yield f"\nFROC, {measured['froc']['label']}: sensitivity at false marks per image\n"
         yield "| " + " | ".join(f"{rate:g}" for rate, _ in measured["froc"]["sensitivity_at"]) + " |"
         yield "|---" * len(measured["froc"]["sensitivity_at"]) + "|"
         yield "| " + " | ".join(f"{share:.2f}" for _, share in measured["froc"]["sensitivity_at"]) + " |"
     yield ""
+
+
+def _missed(measured: dict[str, Any]) -> Iterator[str]:
+    """What the card's aims ask and the figures do not give, by name."""
+    labels = measured["labels"].items()
+    boxes = [n for n, each in labels if (each["localisation"]["box_within_a_cell"] or 0) < LEAST_WITHIN]
+    errors = [name for name, each in labels if each["ece"] > MOST_ERROR]
+    if boxes:
+        yield f"**Below the aim** of {LEAST_WITHIN:.2f} of a label's boxes: {', '.join(boxes)}."
+    if errors:
+        yield f"**Above the aim** of an ECE of {MOST_ERROR:.2f} at most: {', '.join(errors)}."
 
 
 def _shown(told: dict[str, Any]) -> Iterator[str]:

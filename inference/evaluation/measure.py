@@ -112,6 +112,7 @@ def figures(spec: ModelSpec, recipe: Recipe, found: Sequence[Answer]) -> dict[st
         "ece": _rounded(float(np.mean([each["ece"] for each in told.values()]))),
         "ece_worst": max(each["ece"] for each in told.values()),
         "pooled_map_error": float(f"{max(a.pooled_error for a in found):.1e}"),
+        "all_labels": _all_boxes(each["localisation"] for each in told.values()),
         "labels": {name: {k: v for k, v in each.items() if k != "auroc"} for name, each in told.items()},
         "subgroups": subgroups(spec, recipe, found),
     }
@@ -175,8 +176,17 @@ def _localisation(label: Label, p: NDArray[np.floating], found: Sequence[Answer]
     return {
         "pointing": _share(np.array([one.pointed for one in compared])),
         "iou": _rounded(float(np.mean([one.overlap for one in compared]))) if compared else None,
+        "boxes": len(boxed),
         "box_within_a_cell": _share(np.array(boxed)),
     }
+
+
+def _all_boxes(found: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Boxes of all labels together: how many, and which share lies within a cell."""
+    counted = [(each["boxes"], each["box_within_a_cell"]) for each in found if each["boxes"]]
+    count = sum(boxes for boxes, _ in counted)
+    near = sum(boxes * share for boxes, share in counted)
+    return {"boxes": count, "box_within_a_cell": _rounded(near / count) if count else None}
 
 
 def subgroups(spec: ModelSpec, recipe: Recipe, found: Sequence[Answer]) -> list[dict[str, Any]]:

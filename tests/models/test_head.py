@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 
@@ -39,6 +40,53 @@ def test_blood_is_marked_within_the_skull_only(kind):
             rho = head._plane(patient, float(z), 96).rho
             mask = head.cut(patient, float(z), 96).masks.get(kind)
             assert mask is None or rho[mask].max() < 1
+
+
+@pytest.mark.parametrize("kind", ["epidural", "subdural", "intraparenchymal"])
+def test_a_place_has_one_kind_of_bleeding(kind):
+    drawn = head.draw(4, findings=frozenset({kind, "subarachnoid"}))
+    bleeds = tuple(replace(each, x=52.0, y=0.0, z=10.0, angle=0.0) for each in drawn.bleeds)
+    folds = tuple(each for each in bleeds if each.kind == "subarachnoid")
+    masks = head.cut(replace(drawn, bleeds=bleeds), 10.0).masks
+    alone = head.cut(replace(drawn, bleeds=folds), 10.0).masks
+
+    covered, shared = masks[kind] & alone["subarachnoid"], masks[kind] & masks["subarachnoid"]
+    assert shared.sum() < 0.1 * covered.sum()
+
+
+def test_blood_in_folds_is_marked_where_it_is_denser_than_the_cortex_and_clear_of_the_skull():
+    bleeding = frozenset({"subarachnoid"})
+    for seed in range(4, 10):
+        patient = replace(head.draw(seed, findings=bleeding), noise=0.0, blur=0.0)
+        (bleed,) = patient.bleeds
+        made, plane = head.cut(patient, bleed.z, 192), head._plane(patient, bleed.z, 192)
+        mask = made.masks["subarachnoid"]
+        assert plane.depth[mask].min() >= head.LEAST_THICK_MM
+        assert np.median(made.values[mask]) > head.GREY
+
+
+def test_blood_in_the_cistern_runs_through_all_of_it():
+    seen = 0
+    for seed in range(4, 24):
+        patient = head.draw(seed, findings=frozenset({"subarachnoid"}))
+        mask = head.cut(patient, -12.0, 192).masks.get("subarachnoid")
+        plane = head._plane(patient, -12.0, 192)
+        middle = head._basal(plane) > 0.4
+        if mask is not None and mask[middle].any():
+            assert all(mask[middle & (way * at > 0)].any() for way in (-1, 1) for at in (plane.x, plane.y))
+            seen += 1
+
+    assert seen > 2
+
+
+def test_specks_are_no_part_of_a_finding():
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[1:3, 1:3] = mask[6, 6] = True
+
+    kept = head._without_specks(mask, 4)
+
+    assert kept[1:3, 1:3].all()
+    assert kept.sum() == 4
 
 
 def test_there_is_air_bone_and_brain():

@@ -56,8 +56,8 @@ RECIPE = Recipe(
     epochs=10,
     example=example,
     unit=unit,
-    calibration_units=500,
-    test_units=600,
+    calibration_units=1000,
+    test_units=1200,
     subgroups=("thickness_mm", "photons", "blur_mm", "devices"),
     truth=(
         "a nodule and a heart, their whole outline; free air, where some of it (4 mm of lung's air) lies along the ray;"

@@ -26,6 +26,20 @@ def test_its_pictures_are_there_and_small(name, kind):
     assert picture.stat().st_size < LARGEST_PICTURE
 
 
+def test_labels_that_miss_an_aim_are_named():
+    def figures(within, error):
+        return {"localisation": {"box_within_a_cell": within}, "ece": error}
+
+    measured = {"labels": {"one": figures(0.79, 0.01), "two": figures(0.8, 0.031), "three": figures(0.9, 0.03)}}
+
+    boxes, error = card._missed(measured)
+
+    assert "0.80" in boxes
+    assert boxes.endswith(": one.")
+    assert error.endswith(": two.")
+    assert not list(card._missed({"labels": {"three": measured["labels"]["three"]}}))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_pooled_map_is_the_logit(name):
     assert demonstration.read(all_models()[name].SPEC.file)["measured"]["pooled_map_error"] <= 1e-4

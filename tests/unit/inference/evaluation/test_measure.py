@@ -24,3 +24,11 @@ def test_a_finding_that_shows_too_little_to_be_marked_is_there_without_a_place(p
     assert told["positives"] == 1
     assert (found.masks[0] is not None) is bool(pixels)
     assert (told["localisation"]["pointing"] is not None) is bool(pixels)
+
+
+def test_boxes_of_all_labels_together_are_counted_by_box_not_by_label():
+    labels = ({"boxes": 30, "box_within_a_cell": 0.9}, {"boxes": 10, "box_within_a_cell": 0.5})
+    none = {"boxes": 0, "box_within_a_cell": None}
+
+    assert measure._all_boxes([*labels, none]) == {"boxes": 40, "box_within_a_cell": 0.8}
+    assert measure._all_boxes([none]) == {"boxes": 0, "box_within_a_cell": None}
