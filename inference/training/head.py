@@ -315,8 +315,11 @@ def _extent(bleed: Bleed, plane: _Plane, ventricles: Field, sulci: Field, rng: n
 
 
 def _least_share(bleed: Bleed) -> float:
-    """Share of blood from which a pixel is marked. In folds, whose fluid is dark, it is what makes them as dense as the cortex
-    beside them: with less of it they are not seen to hold blood, only hard to see as folds."""
+    """Share of blood from which a pixel is marked.
+
+    In folds, whose fluid is dark, it is what makes them as dense as the cortex beside them: with less of it they are not
+    seen to hold blood, only hard to see as folds.
+    """
     return (GREY - WATER) / (bleed.density - WATER) if bleed.kind == "subarachnoid" else 0.4
 
 

@@ -32,8 +32,8 @@ LEAST_DISPLACED_MM = 10.0
 displaces less, changes no pixel that anybody could point to."""
 
 CLOUD_SHARE = 0.5
-"""A cloud is marked where it displaces at least half as much air as where it displaces most: it has no border, only a width at half
-its height."""
+"""A cloud is marked where it displaces at least half as much air as where it displaces most: it has no border, only a width
+at half its height."""
 
 BITS_STORED = 12
 GENERATOR_VERSION = "4"

@@ -59,9 +59,9 @@ RECIPE = Recipe(
     reach_weight=1.0,
     truth=(
         "pixels of which blood is 40 % or more, and no other bleeding or bone lies over it; of sheets along the skull "
-        "(epidural, subdural) what is at least 2 mm thick; of subarachnoid blood that in folds, fissures and cisterns, "
-        "not the thinner film under the skull, where it makes them as dense as the cortex. No specks of less than 7 mm². A "
-        "slice has a finding from 45 mm² on. Bleeding of any kind is all of it together, wherever it lies."
+        "(epidural, subdural) what is at least 2 mm thick; of subarachnoid blood what makes folds, fissures and cisterns as "
+        "dense as the cortex beside them, not the film under the skull, which is thinner. Specks of less than 7 mm² are left "
+        "out. A slice has a finding from 45 mm² on. Bleeding of any kind is all of it together, wherever it lies."
     ),
     subgroups=("noise_hu", "blur_mm", "atrophy"),
 )

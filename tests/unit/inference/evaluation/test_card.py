@@ -41,5 +41,10 @@ def test_labels_that_miss_an_aim_are_named():
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_shipped_label_misses_an_aim(name):
+    assert list(card._missed(demonstration.read(all_models()[name].SPEC.file)["measured"])) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_pooled_map_is_the_logit(name):
     assert demonstration.read(all_models()[name].SPEC.file)["measured"]["pooled_map_error"] <= 1e-4
