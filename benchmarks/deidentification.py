@@ -31,14 +31,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from benchmarks.deidentification_files import Kind, Way, kinds
+from benchmarks.deidentification_files import SLICES, Kind, Way, kinds
 from schemas.identifiers import PseudonymKey, Pseudonyms
 from stream_processors.deidentification import deidentify, plan
 from stream_processors.deidentification.files import deidentify_file
 
 ROUNDS = 12
-QUICK, SLOW = 40, 3
-"""Files of one round: for what takes less than some milliseconds a file (40 slices, a short series), and for what takes more."""
+SLOW = 3
+"""Files of one round for what takes more than some milliseconds a file."""
 LARGE, MOST_LARGE = 1_000_000, 8
 """bytes of a file of which a round from file to file has no more than so many."""
 COPIES = 20
@@ -130,8 +130,8 @@ def _peers(kind: Kind) -> dict[str, Way]:
 def _in_memory(kind: Kind) -> dict[str, float]:
     """Milliseconds of one call of each way; the ways take turns, and each round is a series of its own, made before it."""
     ways: dict[str, tuple[Way, int]] = {
-        "walk": (_walk, QUICK),
-        "verified": (_verified, QUICK),
+        "walk": (_walk, kind.most),
+        "verified": (_verified, kind.most),
         "sha256": (_sha256, SLOW),
         "lazy": (_lazy, SLOW),
         "every": (_every, SLOW),
@@ -156,7 +156,7 @@ def _files(kind: Kind) -> Iterator[Callable[[int], bytes]]:
 
 
 def _on_disk(kind: Kind, folder: Path) -> dict[str, float]:
-    most = MOST_LARGE if len(kind.template) > LARGE else QUICK
+    most = MOST_LARGE if len(kind.template) > LARGE else kind.most
     source, target = [folder / f"source-{each}.dcm" for each in range(most)], folder / "target.dcm"
     ways: dict[str, Callable[[Path], object]] = {
         "copy": lambda each: shutil.copyfile(each, target),
@@ -244,7 +244,7 @@ def section(costs: list[Cost]) -> str:
     return f"""## De-identification against pydicom, a hash and a raw copy
 
 Processor time of one process, best of {ROUNDS} alternating rounds, generated files. Nobody is given a file twice, but in the line
-that says so: the slices of a series differ in UIDs, numbers and positions, and each round is a series of {QUICK} of a new
+that says so: the slices of a series differ in UIDs, numbers and positions, and each round is a series of {SLICES} of a new
 patient, its first slice included, that lies in memory before the time is taken; "a patient each" is a new patient, study and
 series in every file. "Lazy" is pydicom's read and save, which writes nested bytes back unread; "every element" reads each one,
 nested ones included, and saves.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -153,6 +154,6 @@ def _stop_beyond(walker: Walker, entry: Entry, encoding: Encoding, at: int, leng
 
 def _passed(tag: int, at: int, marks: list[int]) -> int:
     """Note the bounds that a tag lies behind; give the next one."""
-    while len(marks) < len(BOUNDS) and tag > BOUNDS[len(marks)]:
-        marks.append(at)
-    return LIMITS[len(marks)]
+    passed = bisect_left(BOUNDS, tag)
+    marks += [at] * (passed - len(marks))
+    return LIMITS[passed]
