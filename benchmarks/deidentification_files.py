@@ -16,6 +16,8 @@ from cli.demo_studies import public_file
 
 FRAMES = 25
 """of the enhanced MR; with a private group in each functional group about 2,000 elements."""
+SLICES = 100
+"""of a CT series: real ones have one to several hundred. What a first slice costs more is shared by as many."""
 PATIENT, SLICE = 2_000_000, 1_000_000
 """What stands for a patient, and for an image, in names, ids, UIDs and positions: as many digits in every file."""
 
@@ -28,6 +30,8 @@ class Kind:
     template: bytes
     same_patient: bool = False
     same_file: bool = False
+    most: int = 40
+    """Files of one round."""
 
     def file(self, number: int, series: int) -> bytes:
         """Make one of many files: no two numbers give the same, unless it is the same file that is measured."""
@@ -41,13 +45,14 @@ class Kind:
 
 def kinds() -> list[Kind]:
     """Name what is measured."""
-    ct = ct_slice()
+    ct, mr = ct_slice(), enhanced_mr()
     return [
-        Kind("CT, slices of a series", ct, same_patient=True),
-        Kind("CT, one file again and again", ct, same_file=True),
-        Kind("CT, a patient each", ct),
+        Kind("CT, slices of a series", ct, same_patient=True, most=SLICES),
+        Kind("CT, one file again and again", ct, same_file=True, most=SLICES),
+        Kind("CT, a patient each", ct, most=SLICES),
         Kind("DX, a patient each", chest()),
-        Kind("enhanced MR, a patient each", enhanced_mr()),
+        Kind("enhanced MR, one file again and again", mr, same_file=True),
+        Kind("enhanced MR, a patient each", mr),
         Kind("US, a patient each", ultrasound()),
     ]
 

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.triton_models import images, model
 from inference.batching import Batcher
 from inference.client import TritonClient
@@ -168,10 +170,14 @@ async def asked(server: TritonServer, spec: ModelSpec, *, shared_memory: bool) -
         await asyncio.gather(*callers)
     finally:
         await client.close()
-    # From the end of the first batch to that of the last: a window that cuts batches is wrong by some per cent.
-    later = sum(count for _, count in within[1:])
-    answered = later + within[0][1]
-    return Run(later / (within[-1][0] - within[0][0]), own * 1000 / answered), its * 1000 / answered
+    answered = sum(count for _, count in within)
+    return Run(_rate(within), own * 1000 / answered), its * 1000 / answered
+
+
+def _rate(ends: list[tuple[float, float]]) -> float:
+    """Images per second: how steeply their number grows. Copies may end in pairs, and a window cuts a pair: two in a hundred."""
+    moments, images = zip(*ends, strict=True)
+    return float(np.polyfit(moments, np.cumsum(images), 1)[0])
 
 
 def _cpu_s(server: TritonServer) -> float:

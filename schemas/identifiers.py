@@ -10,7 +10,6 @@ out. The site is mixed in through the key (`site_key`), so two sites with equal 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import itertools
 import uuid
@@ -164,14 +163,14 @@ class Pseudonyms:
 
     def raw_digest(self, sha256: bytes) -> str:
         """64 hex digits: a keyed digest of a raw object, which only the key's holder can confirm."""
-        return hmac.new(self.key.secret, _encode("raw-digest", sha256), hashlib.sha256).hexdigest()
+        return hmac.digest(self.key.secret, _encode(b"raw-digest", sha256), "sha256").hex()
 
     def authenticator(self, header: bytes) -> str:
         """64 hex digits over a de-identified header: how our own output is recognised.
 
         Compare with `hmac.compare_digest`.
         """
-        return hmac.new(self.key.secret, _encode("authenticator", header), hashlib.sha256).hexdigest()
+        return hmac.digest(self.key.secret, _encode(b"authenticator", header), "sha256").hex()
 
     def _mac(self, domain: str, *ids: str) -> bytes:
         return _mac(self.key.secret, domain, *map(_significant, ids))
@@ -204,13 +203,12 @@ def event_id(event: str, *parts: str) -> str:
 
 def _mac(secret: bytes, *parts: str) -> bytes:
     encoded = _encode(*[part.encode("utf-8", "surrogatepass") for part in parts])
-    return hmac.new(secret, encoded, hashlib.sha256).digest()
+    return hmac.digest(secret, encoded, "sha256")
 
 
-def _encode(*parts: str | bytes) -> bytes:
+def _encode(*parts: bytes) -> bytes:
     """Join parts so that no two lists give the same bytes: each follows its length (8 bytes, big endian)."""
-    raw = [part.encode("ascii") if isinstance(part, str) else part for part in parts]
-    return b"".join([len(part).to_bytes(8, "big") + part for part in raw])
+    return b"".join([len(part).to_bytes(8, "big") + part for part in parts])
 
 
 def _significant(value: str) -> str:

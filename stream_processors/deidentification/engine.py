@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.identifiers import Pseudonyms
 from stream_processors.deidentification.context import read_context
@@ -59,8 +58,7 @@ _PIXEL_DATA = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
 """The tag, little and big endian; floating-point pixels have tags of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(NamedTuple):
     """One file on its way: what was read of it, and whose it is."""
 
     source: Part10

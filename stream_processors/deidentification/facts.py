@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -28,8 +29,8 @@ FIRST_PIXELS: Final = 0x7FE00008
 TAGS: Final = frozenset(
     {
         0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080060, 0x00080064, 0x00080070,
-        0x0008103E, 0x00081090, 0x00100020, 0x00100021, 0x00100030, 0x00100040, 0x00101010, 0x00120062, 0x00120063,
-        0x00120064, 0x00180015, 0x00185101, 0x0020000D, 0x0020000E, 0x00280002, 0x00280004, 0x00280008,
+        0x0008103E, 0x00081090, 0x00100020, 0x00100021, 0x00100030, 0x00100040, 0x00101010, 0x00120063,
+        0x00180015, 0x00185101, 0x0020000D, 0x0020000E, 0x00280002, 0x00280004, 0x00280008,
         0x00280010, 0x00280011, 0x00280100, 0x00280301, 0x00400275, 0x00401003,
     }
 )  # fmt: skip
@@ -153,6 +154,6 @@ def _stop_beyond(walker: Walker, entry: Entry, encoding: Encoding, at: int, leng
 
 def _passed(tag: int, at: int, marks: list[int]) -> int:
     """Note the bounds that a tag lies behind; give the next one."""
-    while len(marks) < len(BOUNDS) and tag > BOUNDS[len(marks)]:
-        marks.append(at)
-    return LIMITS[len(marks)]
+    passed = bisect_left(BOUNDS, tag)
+    marks += [at] * (passed - len(marks))
+    return LIMITS[passed]

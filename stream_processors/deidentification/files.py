@@ -65,7 +65,7 @@ def _put(made: Plan, source: int, head: bytes, target: str) -> None:
             _write(made, source, out, head)
         finally:
             os.close(out)
-        Path(part).replace(target)
+        os.replace(part, target)  # noqa: PTH105 - as for all calls here, a path object is more work than the call
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
@@ -105,9 +105,10 @@ def _spliced(made: Plan, source: int, out: int, head: bytes) -> None:
         ready.append(view[piece.start : piece.stop])
         if piece.stop > len(head):
             _gathered(out, ready)
-            ready = []
+            ready.clear()
             _copied(source, out, Range(max(piece.start, len(head)), piece.stop))
-    _gathered(out, ready)
+    if ready:
+        _gathered(out, ready)
 
 
 def _gathered(out: int, ready: list[bytes | memoryview]) -> None:

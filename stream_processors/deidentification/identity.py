@@ -101,13 +101,13 @@ def is_instance_uid(tag: int, uid: str) -> bool:
 
     A private class or syntax may: nothing tells it from the UID of an instance that was put in its place.
     """
-    return not (is_uid(uid) and is_vocabulary_uid(tag)) and not registered_type(uid)
+    return not (is_vocabulary_uid(tag) and is_uid(uid)) and not registered_type(uid)
 
 
 @lru_cache(maxsize=4096)
 def _uids(tag: int, value: bytes) -> tuple[str, ...]:
-    uids = (uid.strip(" \0") for uid in value.decode("latin-1").split("\\"))
-    return tuple(uid for uid in uids if uid and is_instance_uid(tag, uid))
+    uids = [uid.strip(" \0") for uid in value.decode("latin-1").split("\\")]
+    return tuple([uid for uid in uids if uid and is_instance_uid(tag, uid)])
 
 
 @lru_cache(maxsize=1024)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from stream_processors.deidentification.dictionary import LONG_VRS, SHORT_VRS, registered_type
 from stream_processors.deidentification.encoding import (
@@ -37,8 +36,7 @@ _SHORT_VRS: Final = frozenset(vr.encode("ascii") for vr in SHORT_VRS)
 _ENCODINGS: Final = {"1.2.840.10008.1.2": IMPLICIT_LITTLE, "1.2.840.10008.1.2.2": EXPLICIT_BIG}
 
 
-@dataclass(frozen=True, slots=True)
-class Part10:
+class Part10(NamedTuple):
     """A file whose frame was read; `raw` is never deflated."""
 
     raw: bytes
@@ -68,7 +66,10 @@ def read_part10(raw: bytes, size: int) -> Part10:
         raise RefusedError("not-dicom")
     at, found = PREFIX_END, {}
     while raw[at : at + 2] == b"\x02\x00":
-        begin, length = _value(raw, at)
+        if raw[at + 4 : at + 6] in _SHORT_VRS and len(raw) >= at + 12:
+            begin, length = at + 8, raw[at + 6] | raw[at + 7] << 8
+        else:
+            begin, length = _value(raw, at)
         if begin + length > len(raw):  # not all there, or not all given
             raise MoreNeededError(min(size, 2 * len(raw))) if len(raw) < size else RefusedError("truncated")
         found[raw[at + 2 : at + 4]] = raw[begin : begin + length]
@@ -125,12 +126,9 @@ def _syntax(found: dict[bytes, bytes], at: int) -> str:
 
 
 def _value(raw: bytes, at: int) -> tuple[int, int]:
-    coded = raw[at + 4 : at + 6]
     if len(raw) < at + 12:
         return len(raw), 1
-    if coded in _SHORT_VRS:
-        return at + 8, raw[at + 6] | raw[at + 7] << 8
-    vr = coded.decode("latin-1")
+    vr = raw[at + 4 : at + 6].decode("latin-1")
     if not (vr.isalpha() and vr.isupper()):
         raise RefusedError("malformed")
     if vr in LONG_VRS:

@@ -234,8 +234,6 @@ class Walker:
         if stop > end:
             raise RefusedError("truncated")
         mark, delta = len(self.edits), self.delta
-        if length != UNDEFINED:
-            self.edits.append((begin - 4, begin, b"", path, entry.tag, ""))
         start, at, number = at, begin, 0
         table = (self.tables.get(inside) or self._table(inside))[0]
         while at < stop:
@@ -249,7 +247,9 @@ class Walker:
             at = self._one_item(table, at, item_length, stop, (path, entry.tag, number), depth + 1)
         if at != stop or length == UNDEFINED:
             raise self.cut_short()
-        self._follow(mark, self.delta - delta + length, length, self.tables[encoding][0])
+        if self.delta != delta:
+            new = self.tables[encoding][0].long(length + self.delta - delta)
+            self.edits.insert(mark, (begin - 4, begin, new, path, entry.tag, ""))
         self._note_methods(entry.tag, depth, (start, begin, at, at))
         return at
 
@@ -267,22 +267,11 @@ class Walker:
         after = begin + length
         if after > end:
             raise RefusedError("truncated")
-        self.edits.append((at + 4, begin, b"", path, ITEM, ""))
         if self.data_set(encoding, begin, after, path, depth) != after:
             raise RefusedError("malformed")
-        self._follow(mark, self.delta - delta + length, length, table)
+        if self.delta != delta:
+            self.edits.insert(mark, (at + 4, begin, table.long(length + self.delta - delta), path, ITEM, ""))
         return after
-
-    def _follow(self, mark: int, length: int, before: int, table: Kinds) -> None:
-        """Write the length that a changed content has, or take the place held for it away."""
-        if length != before:
-            start, stop, _, path, tag, rule = self.edits[mark]
-            self.edits[mark] = (start, stop, table.long(length), path, tag, rule)
-        elif len(self.edits) == mark + 1:
-            self.edits.pop()
-        else:
-            start, _, same, path, tag, rule = self.edits[mark]
-            self.edits[mark] = (start, start, same, path, tag, rule)
 
     def _item(self, table: Kinds, at: int) -> tuple[int, int]:
         self.budget.spend()

@@ -132,8 +132,46 @@ def test_a_change_of_equal_length_leaves_the_lengths_alone(encoding: Encoding) -
                                           + element(encoding, 0x00101010, "AS", b"093Y")))  # fmt: skip
     made = walk(raw, encoding)
     assert outcome(raw, encoding) == raw.replace(b"093Y", b"090Y")
-    held = [edit for edit in made.edits if edit[5] == ""]
-    assert [(edit[0], edit[1], edit[2]) for edit in held] == [(edit[0], edit[0], b"") for edit in held]
+    assert [edit[5] for edit in made.edits if edit[5] != "keep"] == []
+
+
+@pytest.mark.parametrize("encoding", EVERY, ids=NAMES_OF)
+@pytest.mark.parametrize("items_undefined", [False, True])
+@pytest.mark.parametrize(
+    ("tag", "vr", "value", "left"),
+    [
+        (0x00091001, "LO", b"ZQ", None),  # goes whole
+        (0x00181000, "LO", b"ZQ", b"REMOVED "),  # becomes longer
+        (0x00081010, "SH", b"ZQ STATION NAME ", b"REMOVED "),  # becomes shorter
+        (0x00080030, "TM", b"101112", b""),
+        (0x00080030, "TM", b"", b""),  # has nothing to lose
+        (0x00080031, "TM", b"", b"000000"),  # must have a value
+        (0x00100010, "PN", b"", b""),
+        (0x00081070, "PN", b"", b"REMOVED "),
+    ],
+)
+def test_lengths_follow_what_goes_and_what_is_put_in_its_place(
+    encoding: Encoding, items_undefined: bool, tag: int, vr: str, value: bytes, left: bytes | None
+) -> None:
+    kernel = element(encoding, 0x00181210, "SH", b"HEAD")
+
+    def built(between: bytes) -> bytes:
+        return sequence(
+            encoding, IMAGES, item(encoding, kernel + between + kernel, undefined=items_undefined)
+        )
+
+    clean = b"" if left is None else element(encoding, tag, vr, left)
+    raw = built(element(encoding, tag, vr, value))
+    assert outcome(raw, encoding) == built(clean)
+    assert bool(walk(raw, encoding).edits) == (left != value)
+
+
+def test_a_text_known_as_harmless_is_kept_for_the_look_for_names_again() -> None:
+    kernel = element(EXPLICIT_LITTLE, 0x00181210, "SH", b"HEAD")
+    for _ in range(2):
+        assert walk(kernel, EXPLICIT_LITTLE).texts == [b"HEAD"]
+    other = element(EXPLICIT_LITTLE, 0x00181210, "SH", b"ZQUNKNOWN ")
+    assert b"ZQ" not in outcome(other, EXPLICIT_LITTLE)
 
 
 def test_edits_say_where_and_by_which_rule() -> None:
@@ -216,11 +254,10 @@ def test_a_private_sequence_goes_whole_and_what_follows_stays(encoding: Encoding
             assert outcome(raw, encoding, profile) == after
 
 
-def test_fragments_of_an_icon_or_of_unknown_bytes_are_stepped_over() -> None:
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+def test_fragments_of_an_icon_or_of_unknown_bytes_are_stepped_over(vr: str) -> None:
     one = EXPLICIT_LITTLE
-    fragments = element(one, 0x00091001, "OB", item(one, b"") + item(one, b"ZQFRAGMENT"), UNDEFINED) + end(
-        one
-    )
+    fragments = element(one, 0x00091001, vr, item(one, b"") + item(one, b"ZQFRAGMENT"), UNDEFINED) + end(one)
     after = element(one, 0x00280010, "US", b"\0\2")
     assert outcome(fragments + after, one) == after
     icon = element(one, 0x7FE00010, "OB", item(one, b"") + item(one, b"12345678"), UNDEFINED) + end(one)
@@ -332,6 +369,22 @@ def test_a_head_asks_for_at_least_twice_as_much_and_for_no_more_than_there_is(en
     known = [(given, more) for given, more in enumerate(asked, start=1) if more]
     assert [(given, more) for given, more in known if not min(len(raw), 2 * given) <= more <= len(raw)] == []
     assert len(known) > len(raw) // 2
+
+
+def test_more_of_a_file_is_asked_for_only_where_it_could_help() -> None:
+    one = EXPLICIT_LITTLE
+    cut = element(one, 0x00181210, "SH", b"HEAD", 40)
+    inside = sequence(one, GROUPS, item(one, cut))
+    replacing = replacing_for(NAMES, DEFAULT, "", "ZQPID", "1.2.3", b"")
+    with pytest.raises(MoreNeededError):
+        Walker(cut, 400, DEFAULT, replacing).data_set(one, 0, 400)
+    with pytest.raises(MoreNeededError):
+        Walker(cut, 48, DEFAULT, replacing).data_set(one, 0, 48)
+    for size in (47, len(cut)):
+        with pytest.raises(RefusedError, match="truncated"):
+            Walker(cut, size, DEFAULT, replacing).data_set(one, 0, size)
+    with pytest.raises(RefusedError, match="truncated"):  # it leaves its item, whatever comes
+        Walker(inside, 400, DEFAULT, replacing).data_set(one, 0, 400)
 
 
 def needed(raw: bytes, given: int, encoding: Encoding) -> int:
