@@ -169,7 +169,9 @@ def cut(head: Head, z: float, side: int = 192) -> Slice:
     uncovered = 1 - _rock(plane)
     for bleed in sorted(head.bleeds, key=lambda each: -INNERMOST_FIRST.index(each.kind)):
         extents[bleed.kind] = _extent(bleed, plane, ventricles, sulci, rng)
-        mask = (extents[bleed.kind] * uncovered > _least_share(bleed)) & (plane.rho < 1) & _shows(bleed, plane)
+        mask = (
+            (extents[bleed.kind] * uncovered > _least_share(bleed)) & (plane.rho < 1) & _shows(bleed, plane)
+        )
         uncovered = uncovered * (1 - extents[bleed.kind])
         mask = _without_specks(mask, LEAST_PIECE_MM2 / spacing**2)
         if mask.sum() * spacing**2 >= LEAST_AREA_MM2:

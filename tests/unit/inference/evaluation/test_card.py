@@ -30,7 +30,9 @@ def test_labels_that_miss_an_aim_are_named():
     def figures(within, error):
         return {"localisation": {"box_within_a_cell": within}, "ece": error}
 
-    measured = {"labels": {"one": figures(0.79, 0.01), "two": figures(0.8, 0.031), "three": figures(0.9, 0.03)}}
+    measured = {
+        "labels": {"one": figures(0.79, 0.01), "two": figures(0.8, 0.031), "three": figures(0.9, 0.03)}
+    }
 
     boxes, error = card._missed(measured)
 
