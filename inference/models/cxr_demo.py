@@ -25,7 +25,7 @@ gives a code (287272002) that SNOMED CT itself defines as a defect of the heart'
 
 SPEC = demonstration(
     Path(__file__),
-    version=3,
+    version=4,
     image=TensorSpec("image", "uint16", (1, SIDE, SIDE), "chw"),
     cells=CELLS,
     codes=CODES,

@@ -30,7 +30,7 @@ said to be unverified, until a terminologist decides."""
 
 SPEC = demonstration(
     Path(__file__),
-    version=3,
+    version=4,
     image=TensorSpec("image", "int16", (1, SIDE, SIDE), "chw"),
     cells=CELLS,
     codes=CODES,

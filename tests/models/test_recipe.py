@@ -57,6 +57,7 @@ def test_the_written_weights_used_these_seeds_and_these_pictures(name):
     assert told["seeds"]["calibration"][0] == seeds.CALIBRATION.start
     assert told["seeds"]["test"][0] == seeds.TEST.start
     assert told["generator_version"] == recipe.generator_version
+    assert all_models()[name].SPEC.version == told["measured"]["version"] == recipe.version
     assert list(told["labels"]) == list(recipe.labels)
 
 
