@@ -27,7 +27,7 @@ from skimage.transform import resize
 from inference.aggregation import series_logit
 from inference.in_process import InProcess
 from inference.models.cxr_demo import SPEC
-from inference.models.head_ct_demo import SPEC as HEAD_FULL
+from inference.models.head_ct_demo import SPEC as HEAD
 from inference.pixels import frame_for_model
 from inference.spec import ModelSpec, Reading, TensorSpec
 from inference.syntaxes import HTJ2K_LOSSLESS, JPEG_2000_LOSSLESS, JPEG_LS
@@ -54,7 +54,7 @@ CT = replace(
     inputs=(TensorSpec("image", "int16", (1, CT_SIDE, CT_SIDE), "chw"),), reading=Reading("hounsfield"),
 )  # fmt: skip
 
-HEAD = replace(HEAD_FULL, reading=replace(HEAD_FULL.reading, reduced=True))
+HEAD_FULL = replace(HEAD, reading=replace(HEAD.reading, reduced=False))
 """The shipped model reads slices in full: what reading them smaller would gain, and change."""
 
 

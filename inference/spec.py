@@ -96,7 +96,7 @@ class Reading:
     values: Values = "density"
     reduced: bool = True
     """Whether JPEG 2000 and HTJ2K may be decoded at a lower resolution: an X-ray of still twice the input's pixels per side, a CT
-    slice of as many as the input has. Harmless for the chest X-ray model; head CT is read in full (docs/pixels.md)."""
+    slice of as many as the input has. Harmless for the models that are shipped (docs/pixels.md says by how much)."""
     template: str = "chest"
     """For ``density``: the picture that the image must look like (``chest``: a frontal chest), or nothing."""
 

@@ -34,7 +34,7 @@ SPEC = demonstration(
     image=TensorSpec("image", "int16", (1, SIDE, SIDE), "chw"),
     cells=CELLS,
     codes=CODES,
-    reading=Reading("hounsfield", reduced=False, template=""),
+    reading=Reading("hounsfield", template=""),
     modalities={"CT"},
     body_parts={"HEAD", "BRAIN", "SKULL"},
     unit="series",

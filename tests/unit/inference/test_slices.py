@@ -12,16 +12,16 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
-from inference.models.head_ct_demo import SPEC as FULL
+from inference.models.head_ct_demo import SPEC
 from inference.pixels import AIR, frame_for_model
 from inference.syntaxes import HTJ2K_LOSSLESS, JPEG_2000_LOSSLESS
 from inference.training import head
 from tests.support.xray import xray
 
-SIDE = 2 * FULL.inputs[0].dims[-1]
+SIDE = 2 * SPEC.inputs[0].dims[-1]
 UNITS = head.cut(head.draw(7), 10.0, SIDE).values
 STORED = np.clip(UNITS.astype(np.int32) - AIR, 0, 4095).astype(np.uint16)
-SPEC = replace(FULL, reading=replace(FULL.reading, reduced=True))
+FULL = replace(SPEC, reading=replace(SPEC.reading, reduced=False))
 CODED = {
     JPEG_2000_LOSSLESS: imagecodecs.jpeg2k_encode(
         STORED, level=0, codecformat="j2k", bitspersample=12, reversible=True, resolutions=6
