@@ -32,8 +32,8 @@ COMPANY_S = 0.2
 """Seconds an image waits at most for announced company: bounds what one slow image costs the others. Decoding eight X-rays
 takes two busy cores about as long, and the model could hardly begin sooner with all of them."""
 BATCHES_IN_FLIGHT = 3
-"""Requests under way at once: one computes, one waits at the server, one is being sent. A fourth keeps two copies of a slow
-model busier, and made fast and large ones slower on two cores (`docs/benchmarks.md`)."""
+"""Requests under way at once: one computes, one waits at the server, one is being sent. A fourth changes little, with one copy
+of a model or two (`docs/benchmarks.md`)."""
 
 
 Measured = Literal["queue", "infer", "images"]
