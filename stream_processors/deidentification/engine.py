@@ -258,11 +258,15 @@ def _vouched(items: bytes, encoding: Encoding, codes: tuple[str, ...]) -> bytes:
     claims = [code.encode("ascii") for code in CLEANINGS if code not in codes]
     if not any(claim in items for claim in claims):
         return items
-    end = struct.pack(encoding.endian + "HHI", 0xFFFE, 0xE00D, 0)
-    start, kept, at = struct.pack(encoding.endian + "HH", 0xFFFE, 0xE000), b"", 0
+    start, end = (struct.pack(encoding.endian + "HH", 0xFFFE, element) for element in (0xE000, 0xE00D))
+    kept, at = b"", 0
     while at < len(items):
         (length,) = struct.unpack_from(encoding.endian + "I", items, at + 4)
-        stop = items.index(end, at) + len(end) if length == UNDEFINED else at + 8 + length
+        stop = items.find(end, at + 8) + 8 if length == UNDEFINED else at + 8 + length
+        if (
+            items[at : at + 4] != start or stop < at + 8
+        ):  # a delimiter of another length than 0, or one inside a value
+            return b""
         item = items[at:stop]
         if start in item[8:]:
             return b""

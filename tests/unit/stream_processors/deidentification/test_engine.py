@@ -168,6 +168,33 @@ def test_an_earlier_claim_stays_only_where_it_is_true_of_the_output(
     assert found == [*kept, "113100", "113105", "113107", "113108"]
 
 
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [
+        (b"\xfe\xff\x0d\xe0\0\0\0\0", b"\xfe\xff\x0d\xe0\4\0\0\0"),  # a delimiter that has a length
+        (b"Earlier step", b"E\xfe\xff\x0d\xe0er step"),  # a text that holds one
+        (b"Earlier step", b"E\xfe\xff\x00\xe0er step"),
+    ],
+    ids=["a delimiter with a length", "a delimiter in a text", "an item in a text"],
+)
+def test_earlier_claims_that_cannot_be_told_apart_go_or_the_file_does(there: bytes, instead: bytes) -> None:
+    source = ct_slice()
+    source.DeidentificationMethodCodeSequence = Sequence(
+        [earlier_step(code) for code in ("113100", "113101")]
+    )
+    for item in source.DeidentificationMethodCodeSequence:
+        item.is_undefined_length_sequence_item = True
+    raw = to_bytes(source)
+    assert there in raw
+    try:
+        output = read(deidentify(raw.replace(there, instead), NAMES).data)
+    except RefusedError:
+        return
+    found = [item.CodeValue for item in output.DeidentificationMethodCodeSequence]
+    assert "113101" not in found
+    assert found[-4:] == ["113100", "113105", "113107", "113108"]
+
+
 def test_what_the_source_claims_about_its_de_identification_is_not_believed() -> None:
     claims = {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "by ZQTOOL for ZQFAMILY"}
     output = clean(ct_slice("a", Options(extra=claims)))
