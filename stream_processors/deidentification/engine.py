@@ -263,9 +263,7 @@ def _vouched(items: bytes, encoding: Encoding, codes: tuple[str, ...]) -> bytes:
     while at < len(items):
         (length,) = struct.unpack_from(encoding.endian + "I", items, at + 4)
         stop = items.find(end, at + 8) + 8 if length == UNDEFINED else at + 8 + length
-        if (
-            items[at : at + 4] != start or stop < at + 8
-        ):  # a delimiter of another length than 0, or one inside a value
+        if items[at : at + 4] != start or stop < at + 8:  # no item begins here, or it has no delimiter
             return b""
         item = items[at:stop]
         if start in item[8:]:
