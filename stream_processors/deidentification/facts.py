@@ -26,6 +26,10 @@ from stream_processors.deidentification.walker import Walker
 FIRST_PIXELS: Final = 0x7FE00008
 """Pixels end a walk."""
 
+MOST_DIGITS: Final = 12
+MOST: Final = 2**31 - 1
+"""Bytes of a number that is a text, and the largest one (IS, PS3.5 §6.2), which a count in an event can hold, too."""
+
 TAGS: Final = frozenset(
     {
         0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080060, 0x00080064, 0x00080070,
@@ -59,13 +63,15 @@ class Facts:
         """Read Requested Procedure Priority, at top level and in the items of Request Attributes Sequence."""
         found = [self.text(0x00401003)]
         inside, key = self.values.get(0x00400275, b""), self.encoding.element(0x00401003, "SH", b"")
-        at = inside.find(key[: self.encoding.key_width])
-        if at >= 0:
+        key = key[: self.encoding.key_width]
+        at = inside.find(key)
+        while at >= 0:
             length = int.from_bytes(
                 inside[at + 6 : at + 8] if self.encoding.explicit else inside[at + 4 : at + 8],
                 "big" if self.encoding.endian == ">" else "little",
             )
             found.append(inside[at + 8 : at + 8 + length].decode("latin-1").strip(" \0"))
+            at = inside.find(key, at + 8 + length)
         return found
 
 
@@ -78,7 +84,8 @@ def _text(value: bytes, character_set: bytes) -> str:
 def _count(value: bytes, tag: int, encoding: Encoding, default: int) -> int:
     if tag == 0x00280008:
         text = value.decode("latin-1").split("\\")[0].strip(" \0")
-        return int(text) if text.isdecimal() else default
+        is_count = text.isdecimal() and len(text) <= MOST_DIGITS and int(text) <= MOST
+        return int(text) if is_count else default
     numbers = encoding.numbers("US", value)
     return numbers[0] if numbers else default
 
