@@ -21,6 +21,8 @@ OPSET, IR_VERSION = 17, 9
 FEW, MANY = 2, 42
 """Layers of the two networks that tell what a layer costs."""
 TRIALS = 40
+TIMES = 3
+"""Each is measured so often, and the median counts: what else the machine does at one moment made a network a fifth cheaper."""
 
 
 def graph(side: int, layers: int) -> bytes:
@@ -85,7 +87,9 @@ def milliseconds(data: bytes, side: int) -> float:
 
 def layers_for(side: int, wanted_ms: float) -> int:
     """Layers with which an image takes about ``wanted_ms`` on this machine."""
-    few, many = (milliseconds(graph(side, layers), side) for layers in (FEW, MANY))
+    few, many = (
+        np.median([milliseconds(graph(side, layers), side) for _ in range(TIMES)]) for layers in (FEW, MANY)
+    )
     return max(1, round(FEW + (wanted_ms - few) * (MANY - FEW) / (many - few)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,8 @@ from inference.spec import PRIORITY_ROUTINE, ModelSpec
 
 Arrays = dict[str, NDArray[Any]]
 """Tensors by name, each with the batch axis first."""
+Rows = NDArray[Any] | Sequence[NDArray[Any]]
+"""One tensor of a batch: an array with the batch axis first, or its rows, which are then put together where they are needed."""
 
 DEADLINE_S = 30.0
 """How long an inference may take, waiting in the server's queue included: far above any healthy time."""
@@ -39,7 +41,7 @@ class InferenceBackend(Protocol):
     async def infer(
         self,
         model: ModelSpec,
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, Rows],
         priority: int = PRIORITY_ROUTINE,
         deadline_s: float = DEADLINE_S,
     ) -> Arrays:
@@ -58,7 +60,7 @@ class InferenceBackend(Protocol):
         ...
 
 
-def check_batch(model: ModelSpec, arrays: Mapping[str, NDArray[Any]]) -> int:
+def check_batch(model: ModelSpec, arrays: Mapping[str, Rows]) -> int:
     """Number of rows; :class:`InferenceRejectedError` unless names, types and shapes are the model's."""
     if set(arrays) != {tensor.name for tensor in model.inputs}:
         raise InferenceRejectedError(f"{model.name} has other inputs")
@@ -66,8 +68,8 @@ def check_batch(model: ModelSpec, arrays: Mapping[str, NDArray[Any]]) -> int:
     if len(rows) != 1 or not 1 <= min(rows) <= model.max_batch_size:
         raise InferenceRejectedError(f"{model.name} takes batches of 1 to {model.max_batch_size}")
     for tensor in model.inputs:
-        array = arrays[tensor.name]
-        if array.dtype != np.dtype(tensor.dtype) or array.shape[1:] != tensor.dims:
+        dtype = np.dtype(tensor.dtype)
+        if any(row.dtype != dtype or row.shape != tensor.dims for row in arrays[tensor.name]):
             raise InferenceRejectedError(
                 f"input {tensor.name} of {model.name} must be {tensor.dtype} {tensor.dims}"
             )

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from inference.backend import (
@@ -90,7 +89,7 @@ def plan(
 
 @dataclass(eq=False)
 class _Item:
-    arrays: Arrays
+    image: NDArray[Any]
     waiting: Waiting
     answer: asyncio.Future[Arrays] = field(repr=False)
 
@@ -135,7 +134,7 @@ class Batcher:
         Raises :class:`InferenceUnavailableError` or :class:`InferenceRejectedError` for this image alone.
         """
         loop = asyncio.get_running_loop()
-        item = _Item({model.inputs[0].name: array}, Waiting(priority, loop.time()), loop.create_future())
+        item = _Item(array, Waiting(priority, loop.time()), loop.create_future())
         key = _key(model)
         _, queue = self._queues.setdefault(key, (model, []))
         queue.append(item)
@@ -216,16 +215,14 @@ class Batcher:
                 _fail([item], own)
 
     async def _infer(self, model: ModelSpec, batch: list[_Item]) -> None:
-        """Ask the backend and hand out the rows. Images of another shape than the model's never reach a batch."""
+        """Ask the backend and hand out the rows."""
         name = model.inputs[0].name
-        images = [item.arrays[name] for item in batch]
-        if len({(image.shape, image.dtype) for image in images}) > 1:
-            raise InferenceRejectedError(f"images of unlike shape for {model.name}")
+        images = [item.image for item in batch]
         priority = min(item.waiting.priority for item in batch)
         began = asyncio.get_running_loop().time()
         for item in batch:
             self._observe(model.name, "queue", began - item.waiting.since)
-        outputs = await self._backend.infer(model, {name: np.stack(images)}, priority, self._deadline)
+        outputs = await self._backend.infer(model, {name: images}, priority, self._deadline)
         self._observe(model.name, "infer", asyncio.get_running_loop().time() - began)
         self._observe(model.name, "images", len(batch))
         for row, item in enumerate(batch):

@@ -17,6 +17,7 @@ from inference.backend import (
     Arrays,
     InferenceRejectedError,
     InferenceUnavailableError,
+    Rows,
     canary,
     check_batch,
 )
@@ -79,7 +80,7 @@ class TritonClient:
     async def infer(
         self,
         model: ModelSpec,
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, Rows],
         priority: int = PRIORITY_ROUTINE,
         deadline_s: float = DEADLINE_S,
     ) -> Arrays:
@@ -90,7 +91,7 @@ class TritonClient:
             raise InferenceUnavailableError(f"{model.name} is not asked: the server was away a moment ago")
         self._circuit = self._circuit.tried(loop.time())
         load = self._loads[model.name]
-        size = sum(array.nbytes for array in arrays.values())
+        size = sum(row.nbytes for rows in arrays.values() for row in rows)
         try:
             async with asyncio.timeout(deadline_s), self._slots, self._bytes.hold(size):
                 answer = await self._ask(model, arrays, priority, deadline_s)
@@ -106,7 +107,7 @@ class TritonClient:
         return {tensor.name: np.array(answer.as_numpy(tensor.name)) for tensor in model.outputs}
 
     async def _ask(
-        self, model: ModelSpec, arrays: Mapping[str, NDArray[Any]], priority: int, deadline_s: float
+        self, model: ModelSpec, arrays: Mapping[str, Rows], priority: int, deadline_s: float
     ) -> triton.InferResult:
         """One request: through shared memory where that works, else sent."""
         lent = await self._shared.lend(arrays) if self._shared else None
@@ -120,7 +121,7 @@ class TritonClient:
                 self._shared.forget()
             finally:
                 self._shared.give_back(region)
-        inputs = [_input(name, array) for name, array in arrays.items()]
+        inputs = [_input(name, np.asarray(rows)) for name, rows in arrays.items()]
         return await self._request(model, inputs, priority, deadline_s)
 
     async def _request(

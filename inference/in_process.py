@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from inference.backend import (
     DEADLINE_S,
     Arrays,
     InferenceRejectedError,
     InferenceUnavailableError,
+    Rows,
     check_batch,
 )
 from inference.spec import PRIORITY_ROUTINE, ModelSpec
@@ -35,7 +34,7 @@ class InProcess:
     async def infer(
         self,
         model: ModelSpec,
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, Rows],
         priority: int = PRIORITY_ROUTINE,  # noqa: ARG002 - of the protocol; the batcher has put urgent ones first
         deadline_s: float = DEADLINE_S,
     ) -> Arrays:
@@ -43,15 +42,15 @@ class InProcess:
         check_batch(model, arrays)
         try:
             async with asyncio.timeout(deadline_s), self._lock:
-                return await asyncio.to_thread(self._run, model, dict(arrays))
+                return await asyncio.to_thread(self._run, model, arrays)
         except TimeoutError as error:
             raise InferenceUnavailableError(f"{model.name} did not answer in {deadline_s:g} s") from error
 
-    def _run(self, model: ModelSpec, arrays: Arrays) -> Arrays:
+    def _run(self, model: ModelSpec, arrays: Mapping[str, Rows]) -> Arrays:
         session = self._session(model)
         names = [tensor.name for tensor in model.outputs]
         try:
-            outputs = session.run(names, arrays)
+            outputs = session.run(names, {name: np.asarray(rows) for name, rows in arrays.items()})
         except RuntimeError as error:
             raise InferenceRejectedError(f"{model.name} refused the request") from error
         return {name: np.asarray(value) for name, value in zip(names, outputs, strict=True)}

@@ -23,9 +23,9 @@ INSTANCES = 2
 """Copies of a model in the server. With one, the server's batcher at times misses that it is idle and lets requests wait
 500 ms (measured: 1 to 9 in 100 sequential requests, and a third of the throughput; none in 750 with two): a single copy is
 therefore rendered without that batcher, and its requests are taken as they come."""
-QUEUE_DELAY_US = 1000
-"""How long the server waits for a batch to fill: our clients send batches already, and what waits while all copies compute is
-joined anyway. With 4 ms a copy was idle between batches (two copies gave 2 to 3 % fewer images per second, measured)."""
+QUEUE_DELAY_US = 4000
+"""How long the server waits for a batch to fill: about one image's compute time, so a lone image hardly waits. Our own clients'
+full batches never do (with 1 ms as many images per second, measured)."""
 QUEUE_SIZE = 256
 """Requests the server holds per priority; beyond it refuses, so that bursts wait in the log and not in its memory."""
 

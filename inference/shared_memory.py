@@ -17,6 +17,8 @@ import tritonclient.utils.shared_memory as regions
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from inference.backend import Rows
+
 FOLDER = Path("/dev/shm")  # noqa: S108 - where the system has its regions
 LARGEST = 8 << 20
 """Bytes of one region: sixteen slices of 512 × 512 of 16 bits; larger requests are sent."""
@@ -50,9 +52,9 @@ class SharedInputs:
         self._usable_from = 0.0
         self._making = asyncio.Lock()
 
-    async def lend(self, arrays: Mapping[str, NDArray[Any]]) -> tuple[Region, list[triton.InferInput]] | None:
+    async def lend(self, arrays: Mapping[str, Rows]) -> tuple[Region, list[triton.InferInput]] | None:
         """A region with the arrays in it and the inputs that point there, or None where they must be sent."""
-        size = sum(array.nbytes for array in arrays.values())
+        size = sum(row.nbytes for rows in arrays.values() for row in rows)
         if asyncio.get_running_loop().time() < self._usable_from or size > LARGEST:
             return None
         async with self._making:
@@ -61,14 +63,13 @@ class SharedInputs:
             if not self._free:
                 return None
             region = self._free.pop()
-        contiguous = [np.ascontiguousarray(array) for array in arrays.values()]
-        regions.set_shared_memory_region(region[1], contiguous)
         inputs, offset = [], 0
-        for name, array in zip(arrays, contiguous, strict=True):
-            tensor = triton.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
-            tensor.set_shared_memory(region[0], array.nbytes, offset=offset)
+        for name, rows in arrays.items():
+            there = _placed(region, rows, offset)
+            tensor = triton.InferInput(name, list(there.shape), np_to_triton_dtype(there.dtype))
+            tensor.set_shared_memory(region[0], there.nbytes, offset=offset)
             inputs.append(tensor)
-            offset += array.nbytes
+            offset += there.nbytes
         return region, inputs
 
     def give_back(self, region: Region) -> None:
@@ -122,6 +123,13 @@ class SharedInputs:
         self._made.append(region)
         self._free.append(region)
         return True
+
+
+def _placed(region: Region, rows: Rows, offset: int) -> NDArray[Any]:
+    """The rows as one array that lies in the region, ``offset`` bytes from its beginning."""
+    shape = (len(rows), *rows[0].shape)
+    there: NDArray[Any] = regions.get_contents_as_numpy(region[1], rows[0].dtype, shape, offset)
+    return np.stack(tuple(rows), out=there)
 
 
 def _destroy(region: Region) -> None:

@@ -49,13 +49,16 @@ class TritonPythonModel:
         self.session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
         self.free = threading.Semaphore()
         self.taken: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.worker = threading.Thread(target=self._work, daemon=True)
-        self.worker.start()
+        self.answered: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.threads = [threading.Thread(target=work, daemon=True) for work in (self._compute, self._send)]
+        for thread in self.threads:
+            thread.start()
 
     def finalize(self) -> None:
         """Called once by the server, when no request is left."""
         self.taken.put(None)
-        self.worker.join()
+        for thread in self.threads:
+            thread.join()
 
     def execute(self, requests: list[Any]) -> list[Any] | None:
         """Take a batch of requests, each of which may hold several images, once the one before is computed.
@@ -73,17 +76,29 @@ class TritonPythonModel:
         self.taken.put((requests, inputs, senders))
         return None
 
-    def _work(self) -> None:
-        """Answer what is taken. The requests are held until then, since the inputs lie in their memory."""
+    def _compute(self) -> None:
+        """Compute what is taken, one batch after the other."""
         while (batch := self.taken.get()) is not None:
             requests, inputs, senders = batch
-            for sender, answer in zip(senders, self._answers(inputs), strict=True):
+            answers = self._answers(inputs)
+            self.free.release()
+            self.answered.put((requests, inputs, senders, answers))
+            del batch, requests, inputs, senders, answers
+        self.answered.put(None)
+
+    def _send(self) -> None:
+        """Send what is computed. The requests are held until then, since the inputs lie in their memory.
+
+        The server takes an answer in a millisecond or two, in which the next batch is computed.
+        """
+        while (batch := self.answered.get()) is not None:
+            _, _, senders, answers = batch
+            for sender, answer in zip(senders, answers, strict=True):
                 try:
                     sender.send(answer, flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
                 except Exception as error:  # noqa: BLE001 - of one request that nobody waits for any more; the others go on
                     triton.Logger.log_warn(f"an answer was not taken: {type(error).__name__}")
-            del batch, requests, inputs, senders
-            self.free.release()
+            del batch, senders, answers, sender, answer
 
     def _answers(self, inputs: list[Any]) -> list[Any]:
         try:

@@ -24,7 +24,7 @@ class Recorder:
 
     async def infer(self, model, arrays, priority=2, deadline_s=1.0):
         check_batch(model, arrays)
-        first = arrays["image"].reshape(len(arrays["image"]), -1)[:, 0]
+        first = np.stack(arrays["image"]).reshape(len(arrays["image"]), -1)[:, 0]
         self.batches.append(first.tolist())
         self.priorities.append(priority)
         self.under_way += 1

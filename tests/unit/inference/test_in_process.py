@@ -22,6 +22,7 @@ IMAGES = np.random.default_rng(5).integers(0, 65535, (3, *SPEC.inputs[0].dims), 
         {"image": IMAGES.astype(np.float32)},
         {"image": IMAGES[:, :, :100]},
         {"image": IMAGES[0]},
+        {"image": [IMAGES[0], IMAGES[1, :, :100]]},
     ],
     ids=[
         "nothing",
@@ -31,6 +32,7 @@ IMAGES = np.random.default_rng(5).integers(0, 65535, (3, *SPEC.inputs[0].dims), 
         "another type",
         "another size",
         "no batch axis",
+        "one row of another size",
     ],
 )
 async def test_what_is_not_the_models_input_is_rejected(arrays):
@@ -42,7 +44,10 @@ async def test_a_batch_gives_each_image_what_it_gets_alone():
     backend = InProcess()
 
     together = await backend.infer(SPEC, {"image": IMAGES})
+    rows = await backend.infer(SPEC, {"image": list(IMAGES)})
 
+    for name, value in together.items():
+        np.testing.assert_array_equal(rows[name], value)
     for i in range(len(IMAGES)):
         alone = await backend.infer(SPEC, {"image": IMAGES[i : i + 1]})
         for name, value in alone.items():

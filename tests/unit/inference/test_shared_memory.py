@@ -68,6 +68,20 @@ async def ask(client, times=1, deadline_s=5.0):
             client._circuit = client._circuit.succeeded()
 
 
+@pytest.mark.parametrize("form", [np.asarray, list], ids=["one array", "rows"])
+async def test_tensors_lie_one_after_the_other_in_the_region(client, form):
+    first = np.arange(12, dtype=np.uint16).reshape(2, 2, 3)[:, ::-1]
+    second = np.arange(4, dtype=np.float32).reshape(2, 2)
+
+    (name, _), inputs = await client._shared.lend({"a": form(first), "b": form(second)})
+
+    assert (FOLDER / name).read_bytes()[: 24 + 16] == first.tobytes() + second.tobytes()
+    assert [(i.name(), i.shape(), i.datatype()) for i in inputs] == [
+        ("a", [2, 2, 3], "UINT16"),
+        ("b", [2, 2], "FP32"),
+    ]
+
+
 async def test_requests_one_after_the_other_share_one_region(client):
     await ask(client, 5)
 
