@@ -4,13 +4,11 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from inference.backend import Arrays, InferenceRejectedError, InferenceUnavailableError
+from inference.backend import Arrays, InferenceRejectedError, InferenceUnavailableError, Rows
 from inference.batching import Batcher
 from inference.golden import golden_image
 from inference.models.cxr_demo import SPEC
@@ -33,7 +31,7 @@ class Failing:
     async def infer(
         self,
         model: ModelSpec,
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, Rows],
         priority: int = 2,
         deadline_s: float = 1.0,
     ) -> Arrays:
