@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from benchmarks.deidentification_files import SLICES, Kind, Way, kinds
+from benchmarks.limits import verdict
 from schemas.identifiers import PseudonymKey, Pseudonyms
 from stream_processors.deidentification import deidentify, plan
 from stream_processors.deidentification.files import deidentify_file
@@ -235,7 +236,7 @@ def measure() -> list[Cost]:
     return costs
 
 
-def missed(costs: list[Cost]) -> str:
+def missed(costs: list[Cost]) -> list[str]:
     """Name the ratios that stay under their limit."""
     below = []
     for cost in costs:
@@ -244,7 +245,7 @@ def missed(costs: list[Cost]) -> str:
             if cost.file.startswith(prefix) and slower in found and found[slower] / found[faster] < least:
                 what = f"{slower} / {faster}" + (", file to file" if where == "disk" else "")
                 below.append(f"{cost.file}: {what} {found[slower] / found[faster]:.2f} of {least:g}")
-    return f"Missed: {'; '.join(below)}." if below else "No limit is missed."
+    return below
 
 
 def section(costs: list[Cost]) -> str:
@@ -287,7 +288,7 @@ Profile) runs file to file, {COPIES} files at a time. A US image's pixels are wi
 
 At least: on CT 20 times every element, 60 times dicognito, verified no slower than lazy; on the enhanced MR 20 and 40 times,
 verified 10 times every element; file to file half of a raw copy's speed on CT and DX.
-{missed(costs)}
+{verdict(missed(costs))}
 Another patient in every CT slice is the worst there is: nothing of a file repeats the one before.
 Load of the machine over the run: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.
 """

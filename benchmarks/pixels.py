@@ -24,6 +24,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, RLELossless
 from skimage.transform import resize
 
+from benchmarks.limits import verdict
 from inference.aggregation import series_logit
 from inference.in_process import InProcess
 from inference.models.cxr_demo import SPEC
@@ -315,13 +316,13 @@ async def all_shifts() -> list[Shift]:
     return [*await harmless(), *await harmless_for_slices()]
 
 
-def missed(costs: list[Cost]) -> str:
+def missed(costs: list[Cost]) -> list[str]:
     """Name the cases that stay under their limit."""
-    below = [c for c in costs if c.textbook / c.ours < c.case.least]
-    named = ", ".join(
-        f"{c.case.kind} {c.case.form} ({c.textbook / c.ours:.2f} of {c.case.least:g})" for c in below
-    )
-    return f"Missed: {named}." if named else "No limit is missed."
+    return [
+        f"{c.case.kind} {c.case.form} ({c.textbook / c.ours:.2f} of {c.case.least:g})"
+        for c in costs
+        if c.textbook / c.ours < c.case.least
+    ]
 
 
 def section(costs: list[Cost], shifts: list[Shift]) -> str:
@@ -345,7 +346,7 @@ JPEG 2000 and HTJ2K of the peers are decoded by OpenJPEG, JPEG-LS by CharLS.
 |---|---|---|---|---|---|---|
 {rows}
 
-{missed(costs)} Load of the machine over the run: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.
+{verdict(missed(costs))} Load of the machine over the run: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.
 
 {JPEG_2000_SAID}
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.limits import verdict
 from benchmarks.triton_models import images, model
 from inference.batching import Batcher
 from inference.client import TritonClient
@@ -228,9 +229,9 @@ def row(o: Outcome) -> str:
     )
 
 
-def missed(outcomes: list[Outcome]) -> str:
+def missed(outcomes: list[Outcome]) -> list[str]:
     """Name the cases that stay under their limit."""
-    below = [
+    return [
         f"{o.case.side}² of {o.case.wanted_ms:g} ms, {o.case.copies} copies ({o.triton.rate / o.raw.rate:.3f} of {o.case.least})"
         for o in outcomes
         if o.triton.rate / o.raw.rate < o.case.least
@@ -239,7 +240,6 @@ def missed(outcomes: list[Outcome]) -> str:
         for o in outcomes
         if o.case.most_cpu_ms is not None and o.triton.cpu_ms > o.case.most_cpu_ms
     ]
-    return f"Missed: {'; '.join(below)}." if below else "No limit is missed."
 
 
 def section(outcomes: list[Outcome]) -> str:
@@ -259,7 +259,8 @@ was spent per image, which other load on the machine moves less. Medians of {ROU
 |{"---|" * len(COLUMNS)}
 {rows}
 
-{missed(outcomes)} Load of the machine over the run, its own included: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.
+{verdict(missed(outcomes))}
+Load of the machine over the run, its own included: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.
 """
 
 

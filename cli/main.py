@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -79,9 +80,19 @@ def _chosen(name: str) -> Run:
     return (living or candidates)[-1]
 
 
-def _connected(run: Run) -> Connections:
+@contextmanager
+def _connected(run: Run) -> Iterator[Connections]:
     os.environ["RADSTREAM_SETTINGS"] = str(run.settings_file)
-    return connect(load_settings(), "cli")
+    connections = connect(load_settings(), "cli")
+    try:
+        yield connections
+    finally:
+        connections.close()
+
+
+def _tell(value: object) -> None:
+    """Print JSON."""
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
 
 
 @app.command()
@@ -207,18 +218,15 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     """Show processes, addresses and what each has still to read."""
     found = {}
     for run in runs.running():
-        connections = _connected(run)
-        try:
+        with _connected(run) as connections:
             settings = connections.settings
             found[run.name] = {
                 "portal": f"http://{settings.portal.host}:{settings.portal.port}/",
                 "stow": f"http://{settings.stow.host}:{settings.stow.port}/studies",
                 "processes": [asdict(process) for process in processes(run, connections.log)],
             }
-        finally:
-            connections.close()
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        _tell(found)
         return
     if not found:
         _say("nothing is running")
@@ -237,13 +245,10 @@ def token(
     if role not in ROLES:
         raise _fail(f"no such role; choose one of {', '.join(ROLES)}")
     run = _chosen(run_name)
-    connections = _connected(run)
-    try:
+    with _connected(run) as connections:
         if site not in {known.name for known in connections.settings.sites}:
             raise _fail("this run has no such site")
         made = runs.audited_token(run, connections, site, role, user)
-    finally:
-        connections.close()
     sys.stdout.write(made + "\n")
 
 
@@ -266,11 +271,8 @@ def trace(
     study: Annotated[str, typer.Argument(help="Study key, as st-0123….")], run_name: RunOption = ""
 ) -> None:
     """Show each hop of a study with its time after receipt."""
-    connections = _connected(_chosen(run_name))
-    try:
+    with _connected(_chosen(run_name)) as connections:
         hops = hops_of_study(connections.tables, [site.name for site in connections.settings.sites], study)
-    finally:
-        connections.close()
     if not hops:
         raise _fail("no event of that study")
     display.trace(console, hops)
@@ -296,33 +298,25 @@ def reconcile(
     run_name: RunOption = "",
 ) -> None:
     """Compare what senders were told with objects, topics, tables and alerts; exit status 1 if anything is lost or doubled."""
-    connections = _connected(_chosen(run_name))
-    if left_over:
-        _show_orphans(connections, as_json)
-        return
-    today = datetime.now(UTC).date()
-    wanted = [(today - timedelta(days=back)).isoformat() for back in range(days)]
-    try:
-        report = compare(
-            connections, [site.name for site in connections.settings.sites], Extent(wanted, grace, verify)
-        )
-    finally:
-        connections.close()
+    with _connected(_chosen(run_name)) as connections:
+        sites = [site.name for site in connections.settings.sites]
+        if left_over:
+            _show_orphans(connections, sites, as_json)
+            return
+        wanted = days_back(connections.clock.now(), days)
+        report = compare(connections, sites, Extent(wanted, grace, verify))
     if as_json:
-        sys.stdout.write(json.dumps(asdict(report), indent=1) + "\n")
+        _tell(asdict(report))
     else:
         display.reconciliation(console, report)
     if report.count("lost") or report.count("doubled"):
         raise typer.Exit(1)
 
 
-def _show_orphans(connections: Connections, as_json: bool) -> None:
-    try:
-        found = orphans(connections, [site.name for site in connections.settings.sites])
-    finally:
-        connections.close()
+def _show_orphans(connections: Connections, sites: list[str], as_json: bool) -> None:
+    found = orphans(connections, sites)
     if as_json:
-        sys.stdout.write(json.dumps([asdict(orphan) for orphan in found], indent=1) + "\n")
+        _tell([asdict(orphan) for orphan in found])
     else:
         display.orphans(console, found)
 
@@ -335,13 +329,10 @@ def pages(
     run_name: RunOption = "",
 ) -> None:
     """Show what readers made of each rule's pages, and which rules are proposed for the worklist only."""
-    connections = _connected(_chosen(run_name))
-    try:
+    with _connected(_chosen(run_name)) as connections:
         found = judged_pages(connections.tables, site, days_back(connections.clock.now(), days))
-    finally:
-        connections.close()
     if as_json:
-        sys.stdout.write(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+        _tell([asdict(each) for each in found])
     else:
         display.pages(console, found)
 
@@ -377,7 +368,7 @@ def simulate(
     if plot is not None:
         command.draw(scenario, outcome, plot)
     if as_json:
-        sys.stdout.write(json.dumps(command.told(scenario, outcome), indent=1) + "\n")
+        _tell(command.told(scenario, outcome))
     else:
         display.simulation(console, outcome)
 
