@@ -94,7 +94,8 @@ async def test_single_images_of_sixteen_callers_are_computed_in_batches(server, 
 
     inferences, executions = (b - a for a, b in zip(before, after, strict=True))
     assert inferences == 16 * 8
-    assert inferences / executions >= 4
+    # Some three to a batch: sixteen images are shared by what two copies compute and what waits in each.
+    assert inferences / executions >= 2
 
 
 async def several(client, image):
