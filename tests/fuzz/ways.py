@@ -167,7 +167,7 @@ def pydicom_agrees(raw: bytes) -> str:
         data = deidentify(raw, NAMES).data
     except RefusedError as refused:
         return reason_of(refused)
-    ours = [each for each in read_again(data).elements if each.vr != "SQ"]
+    ours = read_again(data).elements
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = _flat(pydicom.dcmread(BytesIO(data)))
@@ -186,6 +186,7 @@ def _flat(data_set: Dataset, around: tuple[int, ...] = ()) -> list[tuple[tuple[i
     for tag in sorted(data_set.keys()):
         raw = data_set.get_item(tag)
         if raw.VR == "SQ" or (raw.VR in (None, "UN") and data_set[tag].VR == "SQ"):
+            found.append((around, int(tag), None))
             for item in data_set[tag].value:
                 found.extend(_flat(item, (*around, int(tag))))
         else:
