@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
 from cli.components import SERVER, consumers
+from cli.pages import days_back
 from cli.reconcile import Extent, reconcile
 from deploy.local.servers import NAMES
 from portal_api.storage.commands import publish_review
@@ -234,8 +234,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_doubled(outcome: Outcome) -
 
 
 def test_reconcile_comes_to_the_same_verdict(outcome: Outcome) -> None:
-    today = datetime.now(UTC).date()
-    days = [(today - timedelta(days=back)).isoformat() for back in range(2)]
+    days = days_back(outcome.system.connections.clock.now(), 2)
     report = reconcile(outcome.system.connections, SITES, Extent(days, grace_s=0, verify=True))
     assert report.problems == ()
     assert report.studies == len(outcome.ledger.sent)
@@ -270,8 +269,7 @@ def test_a_killed_model_process_makes_nothing_undetermined(outcome: Outcome) -> 
 
 def test_reconcile_finds_each_damage_that_is_done_to_what_is_left(outcome: Outcome) -> None:
     done = inject(outcome.system, outcome.ledger)
-    today = datetime.now(UTC).date()
-    days = [(today - timedelta(days=back)).isoformat() for back in range(2)]
+    days = days_back(outcome.system.connections.clock.now(), 2)
     report = reconcile(outcome.system.connections, SITES, Extent(days, grace_s=0))
     assert {(each.kind, each.what, each.site, each.study) for each in report.problems} == done
 

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import pytest
 
 from cli import launch, stow_client
 from cli.components import consumers, reads
+from cli.pages import days_back
 from runtime import buckets
 from runtime.audit import RAW_READ
 from runtime.buckets import RAW
@@ -541,7 +541,8 @@ def test_everything_that_could_have_leaked_did_happen(seen):
     reasons = Counter(
         row.reason
         for site in SITES
-        for row in running.tables.select(QuarantinedObjectRow, site=site, day=f"{datetime.now(UTC):%Y-%m-%d}")
+        for day in days_back(running.clock.now(), 2)
+        for row in running.tables.select(QuarantinedObjectRow, site=site, day=day, limit=1000)
     )
     running.close()
     letters = Counter(
@@ -637,16 +638,18 @@ def test_every_read_of_identity_left_an_audit_event_with_its_purpose(seen):
         for record in seen.records("instance.received.v1")
         if isinstance(event := decode(record.value, running.registry), InstanceReceived)
     }
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    days = days_back(running.clock.now(), 2)
     refused = Counter(
         row.component
         for site in SITES
-        for row in running.tables.select(QuarantinedObjectRow, site=site, day=today, limit=1000)
+        for day in days
+        for row in running.tables.select(QuarantinedObjectRow, site=site, day=day, limit=1000)
     )
     rows = [
         row
         for site in SITES
-        for row in running.tables.select(AuditEntryRow, site=site, day=today, limit=1000)
+        for day in days
+        for row in running.tables.select(AuditEntryRow, site=site, day=day, limit=1000)
     ]
     running.close()
 
