@@ -159,6 +159,8 @@ def _state(profile: Profile, tag: int, vr: str) -> str:
     nameless = tag & 0xFFFF == 0 or tag >> 16 < 4 or vr in ("", "UN") or not (public or action)
     if action == "X" or nameless or tag in (0x00420010, *MARKS - {0x00120064}):
         return "absent"
+    if tag == 0x00080005 and vr != "CS":  # without it texts are read otherwise, and pydicom reads nothing
+        return "absent"
     if vr == "SQ":
         return {"Z": "empty-sequence", "D": "dummy-sequence"}.get(action, "any")
     fitting = {"C": ("DA", "DT"), "T": (*_SHORT_TEXT, *_PROSE)}.get(action)

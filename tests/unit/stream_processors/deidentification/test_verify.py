@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from io import BytesIO
 
 import pydicom
@@ -116,6 +117,20 @@ def test_an_output_of_two_names_is_found(keyword: str, times: int) -> None:
     changed = changed if times == 1 else changed.replace(uid, b"", 1)
     with pytest.raises(RefusedError, match="verification-failed"):
         verify(changed, DEFAULT, expected())
+
+
+@pytest.mark.parametrize(("vr", "found"), [(b"PN", True), (b"LO", True), (b"CS", False)])
+@pytest.mark.parametrize("emptied", [True, False])
+def test_a_character_set_that_a_damaged_vr_makes_another_text_is_found(
+    vr: bytes, found: bool, emptied: bool
+) -> None:
+    at = CLEAN.index(b"\x08\0\x05\0CS")
+    value = CLEAN[at + 8 : at + 8 + int.from_bytes(CLEAN[at + 6 : at + 8], "little")]
+    kept = b"" if emptied else value
+    changed = vr + len(kept).to_bytes(2, "little") + kept
+    output = CLEAN[: at + 4] + changed + CLEAN[at + 8 + len(value) :]
+    with pytest.raises(RefusedError, match="verification-failed") if found else nullcontext():
+        verify(output, DEFAULT, expected())
 
 
 def test_clean_output_passes() -> None:
