@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 
 import pytest
 
@@ -102,9 +103,10 @@ class LogConformance:
     """Run by every implementation."""
 
     @pytest.fixture
-    def log(self, opener: Opener) -> Log:
-        opened: Log = opener.open()
-        return opened
+    def log(self, opener: Opener) -> Iterator[Log]:
+        # A reader that nobody closes is destroyed when it is collected, and librdkafka may wait for ever then.
+        with closing(opener.open()) as opened:
+            yield opened
 
     @pytest.fixture
     def topic(self, log: Log) -> str:

@@ -97,3 +97,4 @@ def test_without_a_broker_everything_is_an_outage(kafka, topic, monkeypatch):
     ):
         with pytest.raises(OutageError):
             call()
+    nowhere.close()
