@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from cli.demo_studies import public_file
-from schemas.identifiers import PseudonymKey, Pseudonyms
 from stream_processors.deidentification import (
     DEFAULT,
     MoreNeededError,
@@ -27,14 +25,13 @@ from stream_processors.deidentification.encoding import (
     Encoding,
 )
 from stream_processors.deidentification.part10 import EXPLICIT, write_meta
-from tests.support.elements import element, endless, item, look
+from tests.support.elements import NAMES, element, endless, item, look
 from tests.support.memories import forget
 
 EVERY = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
 ATTRIBUTES, PRIORITY = 0x00400275, 0x00401003
 FRAMES, ROWS = 0x00280008, 0x00280010
 MODALITY = element(0x00080060, "CS", b"CT")
-NAMES = Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
 
 
 @pytest.fixture(autouse=True)
