@@ -41,7 +41,7 @@ class Kafka:
         java = [str(tools.java()), *options, "-cp", f"{programs()[self.name].folder}/*"]
         if not (data / "meta.properties").exists():
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            form = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", properties]
+            form = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", properties]
             subprocess.run([*java, *form], check=True, stdin=subprocess.DEVNULL)
         return [*java, "kafka.Kafka", properties]
 

@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
 from deploy.local import servers as launcher
 from deploy.local.cassandra import FIRST_ROLE, lets_in
+from deploy.local.kafka import Kafka
 from deploy.local.place import HOST, answers, existing, new
 from deploy.local.servers import NotStartedError
 from runtime.errors import OutageError
@@ -65,11 +67,13 @@ def test_a_killed_kafka_comes_back_with_every_record_that_was_confirmed(own):
             return False
 
     until(counts_again, "offsets by a client that saw the broker die")
+    member.close()
 
     again = KafkaLog(kafka)
     assert [int(record.value or b"") for record in again.read("t", 0, 0, 1000)] == list(range(100))
     again.producer("p").send(numbered("t", 1))
     assert again.end_offsets("t") == {0: 101}
+    again.close()
 
 
 def test_a_stopped_object_store_comes_back_with_its_objects_and_keys(own):
@@ -106,6 +110,14 @@ def test_a_server_that_cannot_start_says_why(own):
 
     assert "kafka ended while it started" in str(refused.value)
     assert log.read_text().splitlines()[-1] in str(refused.value)
+
+
+def test_a_cluster_whose_id_begins_with_a_hyphen_is_formatted(own, monkeypatch):
+    monkeypatch.setattr("deploy.local.kafka.uuid.uuid4", lambda: uuid.UUID(bytes=b"\xf8" + bytes(15)))
+
+    Kafka(own.place).command()
+
+    assert "cluster.id=-AAAA" in (own.place.data("kafka") / "meta.properties").read_text()
 
 
 def test_servers_end_with_the_process_that_started_them(own, tmp_path):

@@ -111,10 +111,17 @@ class EmbeddedRaw:
 
 
 class _Visitors(threading.local):
-    """A thread's own consumers, one for each group that it asked about: none of them is closed under another's question."""
+    """A thread's own consumers, one for each group that it asked about: none of them is closed under another's question.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    of_all
+        Gets those of each thread: librdkafka can wait for ever for one that is only collected.
+    """
+
+    def __init__(self, of_all: list[dict[str, Consumer]]) -> None:
         self.of_groups: dict[str, Consumer] = {}
+        of_all.append(self.of_groups)
 
 
 class ClusterRaw:
@@ -130,7 +137,8 @@ class ClusterRaw:
         self._settings = settings
         self._bootstrap: dict[str, Any] = {"bootstrap.servers": settings.kafka.bootstrap, "log_level": 2}
         self._admin = AdminClient(self._bootstrap)
-        self._visitors = _Visitors()
+        self._of_all_threads: list[dict[str, Consumer]] = []
+        self._visitors = _Visitors(self._of_all_threads)
         self._cluster: Cluster | None = None
         self._session: Session | None = None
         self._partitions: dict[str, int] = {}
@@ -190,14 +198,11 @@ class ClusterRaw:
         return [row for row in self.rows(DeadlineRow) if row.consumer == consumer]
 
     def close(self) -> None:
-        """Give the connections back."""
-        self._dismiss()
+        """Give the connections back, once no thread asks any more."""
+        for visitors in self._of_all_threads:
+            _dismiss(visitors)
         if self._cluster is not None:
             self._cluster.shutdown()
-
-    def _dismiss(self) -> None:
-        while self._visitors.of_groups:
-            self._visitors.of_groups.popitem()[1].close()
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Ask Kafka until it answers; a client that has seen a broker die is refused by the next one for ever."""
@@ -207,7 +212,7 @@ class ClusterRaw:
                 return ask()
             except (KafkaException, TimeoutError):
                 self._admin = AdminClient(self._bootstrap)
-                self._dismiss()
+                _dismiss(self._visitors.of_groups)
                 raise
 
         return patiently(asked)
@@ -262,6 +267,11 @@ class ClusterRaw:
             self._cluster = _cluster(self._settings)
             self._session = self._cluster.connect()
         return self._session
+
+
+def _dismiss(visitors: dict[str, Consumer]) -> None:
+    while visitors:
+        visitors.popitem()[1].close()
 
 
 def _all_of(reader: Consumer, parts: list[TopicPartition]) -> list[Record]:
