@@ -76,6 +76,11 @@ def check_batch(model: ModelSpec, arrays: Mapping[str, Rows]) -> int:
     return rows.pop()
 
 
+def batch_bytes(arrays: Mapping[str, Rows]) -> int:
+    """Bytes of all tensors of a batch."""
+    return sum(row.nbytes for rows in arrays.values() for row in rows)
+
+
 async def canary(backend: InferenceBackend, model: ModelSpec, deadline_s: float = 10.0) -> bool:
     """Whether the model gives its golden outputs for the golden image; False also when it cannot be reached."""
     channels, _, side = model.inputs[0].dims

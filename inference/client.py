@@ -18,6 +18,7 @@ from inference.backend import (
     InferenceRejectedError,
     InferenceUnavailableError,
     Rows,
+    batch_bytes,
     canary,
     check_batch,
 )
@@ -91,9 +92,8 @@ class TritonClient:
             raise InferenceUnavailableError(f"{model.name} is not asked: the server was away a moment ago")
         self._circuit = self._circuit.tried(loop.time())
         load = self._loads[model.name]
-        size = sum(row.nbytes for rows in arrays.values() for row in rows)
         try:
-            async with asyncio.timeout(deadline_s), self._slots, self._bytes.hold(size):
+            async with asyncio.timeout(deadline_s), self._slots, self._bytes.hold(batch_bytes(arrays)):
                 answer = await self._ask(model, arrays, priority, deadline_s)
         except TimeoutError as error:
             self._circuit = self._circuit.failed(loop.time())

@@ -17,7 +17,7 @@ import tritonclient.utils.shared_memory as regions
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from inference.backend import Rows
+from inference.backend import Rows, batch_bytes
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - where the system has its regions
 LARGEST = 8 << 20
@@ -54,8 +54,7 @@ class SharedInputs:
 
     async def lend(self, arrays: Mapping[str, Rows]) -> tuple[Region, list[triton.InferInput]] | None:
         """A region with the arrays in it and the inputs that point there, or None where they must be sent."""
-        size = sum(row.nbytes for rows in arrays.values() for row in rows)
-        if asyncio.get_running_loop().time() < self._usable_from or size > LARGEST:
+        if asyncio.get_running_loop().time() < self._usable_from or batch_bytes(arrays) > LARGEST:
             return None
         async with self._making:
             if not self._free and not await self._make():

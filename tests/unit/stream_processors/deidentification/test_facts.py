@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,7 +25,6 @@ from stream_processors.deidentification.encoding import (
 )
 from stream_processors.deidentification.part10 import EXPLICIT, write_meta
 from tests.support.elements import NAMES, element, endless, item, look
-from tests.support.memories import forget
 
 EVERY = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
 ATTRIBUTES, PRIORITY = 0x00400275, 0x00401003
@@ -34,11 +32,7 @@ FRAMES, ROWS = 0x00280008, 0x00280010
 MODALITY = element(0x00080060, "CS", b"CT")
 
 
-@pytest.fixture(autouse=True)
-def _cold() -> Iterator[None]:
-    forget()
-    yield
-    forget()
+pytestmark = pytest.mark.usefixtures("cold")
 
 
 def test_every_fact_that_is_asked_for_is_read_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

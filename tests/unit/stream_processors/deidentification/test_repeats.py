@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from stream_processors.deidentification import DEFAULT, RefusedError
@@ -13,7 +11,6 @@ from stream_processors.deidentification.repeats import walk_by_runs
 from stream_processors.deidentification.replacing import replacing_for
 from stream_processors.deidentification.walker import Walker
 from tests.support.elements import NAMES, element, item, look, read
-from tests.support.memories import forget
 
 DATE = element(0x00080020, "DA", b"20200102")
 NAME = element(0x00100010, "PN", b"ZQNAME^GIVEN")
@@ -22,11 +19,7 @@ NUMBER = element(0x00200013, "IS", b"1 ")
 KERNELS = element(0x00181210, "SH", b"HEAD") + element(0x00181250, "SH", b"NECK")
 
 
-@pytest.fixture(autouse=True)
-def _cold() -> Iterator[None]:
-    forget()
-    yield
-    forget()
+pytestmark = pytest.mark.usefixtures("cold")
 
 
 def rules(raw: bytes, patient: str = "ZQPID") -> list[str]:

@@ -7,7 +7,6 @@ series are read, and that no run reaches across a place where something is to be
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +18,6 @@ from stream_processors.deidentification.encoding import (
 )
 from stream_processors.deidentification.runs import Done, Runs, bound_of
 from tests.support.elements import element, endless, item, look, read
-from tests.support.memories import forget
 
 Element = tuple[int, str, bytes]
 Run = tuple[Element, ...]
@@ -35,11 +33,7 @@ PADDING: Element = (0x00280120, "US", b"\0\0")
 STATION: Element = (0x00401001, "SH", b"A ")
 
 
-@pytest.fixture(autouse=True)
-def _cold() -> Iterator[None]:
-    forget()
-    yield
-    forget()
+pytestmark = pytest.mark.usefixtures("cold")
 
 
 def written(elements: Run) -> bytes:

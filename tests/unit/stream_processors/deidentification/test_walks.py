@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import struct
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -30,11 +29,7 @@ IMAGES, GROUPS = 0x00081140, 0x52009229
 LONG = ("OB", "OW", "SQ", "UN", "UT")
 
 
-@pytest.fixture(autouse=True)
-def _cold() -> Iterator[None]:
-    walker._harmless.clear()
-    yield
-    walker._harmless.clear()
+pytestmark = pytest.mark.usefixtures("cold")
 
 
 def element(encoding: Encoding, tag: int, vr: str, value: bytes, length: int | None = None) -> bytes:
