@@ -7,7 +7,7 @@ reads them by pydicom instead, see :mod:`stream_processors.deidentification.fram
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -51,6 +51,12 @@ SIZ, COD = b"\xff\x51", b"\xff\x52"
 """JPEG 2000 markers (ITU-T T.800 §A.5, §A.6): SIZ is the first after SOC."""
 SIZES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xF7})
 """Second bytes of the JPEG and JPEG-LS markers that carry the size (SOFn, ITU-T T.81 §B.2.2; SOF55)."""
+JFIF, ADOBE = (0xE0, b"JFIF"), (0xEE, b"Adobe")
+"""Markers that say how a JPEG's colours are stored, and how they begin (ITU-T T.871 §10.1, T.872 §6.5.3)."""
+END, TAIL = b"\xff\xd9", 4096
+"""How every codestream ends (EOI, EOC), and the bytes at its end in which that is looked for: some writers pad generously."""
+JP2 = b"\0\0\0\x0cjP  "
+"""How a JPEG 2000 file begins, which some writers put where the codestream belongs (ITU-T T.800 §I.5.1)."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +105,15 @@ def decode_frame(image: DicomImage, index: int = 0) -> Values:
     decode = DECODERS.get(image.syntax)
     if decode is None:
         raise NotAcceptableError("unsupported transfer syntax")
-    data = image.frame(index)
+    data = _codestream(image, index)
     with refusing("pixel data unreadable"):
         if image.syntax not in NATIVE:
-            _check_declared_size(data, form)
+            _check_codestream(data, form, image.syntax)
         values = decode(data, form)
         if values.shape[:2] != (form.rows, form.columns) or values.ndim != (2 if form.samples == 1 else 3):
             raise NotAcceptableError("pixel data unreadable")
         values = as_stored(values, form)
-        return _rgb(values, form) if form.samples == 3 and _is_luminance(image, form) else values
+        return _rgb(values, form) if form.samples == 3 and _is_luminance(image, form, data) else values
 
 
 def decode_reduced(image: DicomImage, index: int, levels: int) -> Values | None:
@@ -119,9 +125,9 @@ def decode_reduced(image: DicomImage, index: int, levels: int) -> Values | None:
     form = Form.of(image.header)
     if image.syntax not in REDUCIBLE or levels < 1 or form.samples != 1 or form.signed:
         return None
-    data = image.frame(index)
+    data = _codestream(image, index)
     with refusing("pixel data unreadable"):
-        _check_declared_size(data, form)
+        _check_codestream(data, form, image.syntax)
         if _decompositions(data) < levels or _is_signed(data):
             return None
         values = _lower_resolution(image.syntax, data, levels, form.stored)
@@ -170,8 +176,11 @@ def as_stored(values: Values, form: Form) -> Values:
             values = values & top  # a copy, and seldom needed
         return values.astype(form.dtype, copy=False)
     if values.dtype.kind == "u":
-        above = np.uint16(8 * values.dtype.itemsize - form.stored)
-        values = (values << above).view(f"i{values.dtype.itemsize}") >> above.astype(np.int16)
+        values = values.view(f"i{values.dtype.itemsize}")
+    above, half = 8 * values.dtype.itemsize - form.stored, 1 << (form.stored - 1)
+    if above > 0 and values.size and (int(values.min()) < -half or int(values.max()) >= half):
+        shift = values.dtype.type(above)
+        values = (values << shift) >> shift  # a copy, and seldom needed
     return values.astype(form.dtype, copy=False)
 
 
@@ -213,8 +222,26 @@ def _rle(data: Buffer, form: Form) -> Values:
 def _jpeg(data: Buffer, form: Form) -> Values:
     if form.samples == 1:
         return np.asarray(imagecodecs.jpeg8_decode(bytes(data)))
-    stored_as = "RGB" if form.photometric == "RGB" else "YCBCR"
+    stored_as = _stored_colours(data) or ("RGB" if form.photometric == "RGB" else "YCBCR")
     return np.asarray(imagecodecs.jpeg8_decode(bytes(data), colorspace=stored_as, outcolorspace="RGB"))
+
+
+def _stored_colours(data: Buffer) -> str:
+    """What a JPEG itself says its three components are, in the order in which its decoders believe it; nothing if it does not.
+
+    Headers say RGB of many a stream that was written as luminance and colour differences.
+    """
+    adobe = ""
+    for marker, at in _segments(data):
+        start = bytes(data[at + 4 : at + 16])
+        if marker == JFIF[0] and start.startswith(JFIF[1]):
+            return "YCBCR"
+        if marker == ADOBE[0] and start.startswith(ADOBE[1]) and len(start) == 12:
+            adobe = "YCBCR" if start[11] else "RGB"
+        if marker in SIZES:
+            components = bytes(data[at + 10 : at + 19 : 3])
+            return adobe or ("RGB" if components == b"RGB" else "")
+    return adobe
 
 
 def _jpeg_lossless(data: Buffer, form: Form) -> Values:
@@ -232,8 +259,11 @@ def _jpeg_2000(data: Buffer, _form: Form) -> Values:
     return np.asarray(imagecodecs.jpeg2k_decode(bytes(data), numthreads=1))
 
 
-def _htj2k(data: Buffer, _form: Form) -> Values:
-    return np.asarray(imagecodecs.htj2k_decode(bytes(data)))
+def _htj2k(data: Buffer, form: Form) -> Values:
+    """The fast decoder lets what a lossy wavelet overshoots wrap around, from black to white; the other holds it."""
+    return (
+        np.asarray(imagecodecs.htj2k_decode(bytes(data))) if _is_reversible(data) else _jpeg_2000(data, form)
+    )
 
 
 DECODERS: Mapping[str, Callable[[Buffer, Form], Values]] = {
@@ -244,15 +274,21 @@ DECODERS: Mapping[str, Callable[[Buffer, Form], Values]] = {
     **dict.fromkeys((JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST), _jpeg_lossless),
     **dict.fromkeys((JPEG_LS, JPEG_LS_NEAR), _jpeg_ls),
     **dict.fromkeys((JPEG_2000_LOSSLESS, JPEG_2000), _jpeg_2000),
-    **dict.fromkeys((HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K), _htj2k),
+    **dict.fromkeys((HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL), _htj2k),
+    HTJ2K: _jpeg_2000,
 }
 """The decoder of each transfer syntax; what is not here is refused."""
 
 
-def _is_luminance(image: DicomImage, form: Form) -> bool:
-    """Whether decoded samples are still luminance and two colour differences: JPEG and JPEG 2000 decoders undo it themselves."""
-    undone = {JPEG_BASELINE, JPEG_EXTENDED, *REDUCIBLE}
-    return form.photometric.startswith("YBR_FULL") and image.syntax not in undone and form.allocated == 8
+def _is_luminance(image: DicomImage, form: Form, data: Buffer) -> bool:
+    """Whether decoded samples are still luminance and two colour differences: the JPEG decoder undoes it itself, those of
+    JPEG 2000 only what the codestream says was done in it.
+    """
+    if not form.photometric.startswith("YBR_FULL") or form.allocated != 8:
+        return False
+    if image.syntax in REDUCIBLE:
+        return not _has_colour_transform(data)
+    return image.syntax not in {JPEG_BASELINE, JPEG_EXTENDED}
 
 
 def _rgb(values: Values, _form: Form) -> Values:
@@ -261,20 +297,47 @@ def _rgb(values: Values, _form: Form) -> Values:
     return np.asarray(cv2.cvtColor(swapped, cv2.COLOR_YCrCb2RGB))
 
 
-def _check_declared_size(data: Buffer, form: Form) -> None:
-    """Refuse a codestream that is larger than its header says, before a decoder asks for its memory."""
-    declared = declared_size(data)
-    if declared is not None and declared != (form.rows, form.columns):
+def _codestream(image: DicomImage, index: int) -> Buffer:
+    """Bytes of a frame, of a JPEG 2000 file the codestream within."""
+    data = image.frame(index)
+    if image.syntax in REDUCIBLE and bytes(data[: len(JP2)]) == JP2:
+        start = bytes(data[:TAIL]).find(b"\xff\x4f" + SIZ)
+        if start < 0:
+            raise NotAcceptableError("pixel data unreadable")
+        return data[start:]
+    return data
+
+
+def _check_codestream(data: Buffer, form: Form, syntax: str) -> None:
+    """Refuse a codestream that is larger than its header says, before a decoder asks for its memory, and one without an end.
+
+    Decoders fill up what is missing and say nothing, all but those of RLE and of JPEG 2000.
+    """
+    if syntax == RLE:
+        return
+    if declared_form(data) != (form.rows, form.columns, form.samples):
         raise NotAcceptableError("pixel data unreadable")
+    if syntax not in {JPEG_2000_LOSSLESS, JPEG_2000} and END not in bytes(data[-TAIL:]):
+        raise NotAcceptableError("pixel data truncated")
 
 
-def declared_size(data: Buffer) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG or JPEG 2000 codestream states; None of another kind of stream."""
+def declared_form(data: Buffer) -> tuple[int, int, int]:
+    """Rows, columns and samples that a codestream of JPEG, JPEG-LS or JPEG 2000 states; refused if it is none."""
     if bytes(data[:2]) == b"\xff\x4f":
         width, height, left, top = struct.unpack_from(">IIII", data, 8)
-        return height - top, width - left
+        samples = int(struct.unpack_from(">H", data, 40)[0])
+        return height - top, width - left, samples
+    for marker, at in _segments(data):
+        if marker in SIZES:
+            rows, columns, samples = struct.unpack_from(">HHB", data, at + 5)
+            return rows, columns, samples
+    raise NotAcceptableError("pixel data unreadable")
+
+
+def _segments(data: Buffer) -> Iterator[tuple[int, int]]:
+    """Second byte and position of each marker of a JPEG or JPEG-LS codestream, up to where its coded data may begin."""
     if bytes(data[:2]) != b"\xff\xd8":
-        return None
+        raise NotAcceptableError("pixel data unreadable")
     at = 2
     while at + 9 <= len(data):
         if data[at] != 0xFF:
@@ -282,17 +345,33 @@ def declared_size(data: Buffer) -> tuple[int, int] | None:
         if data[at + 1] == 0xFF:  # fill bytes
             at += 1
             continue
-        if data[at + 1] in SIZES:
-            rows, columns = struct.unpack_from(">HH", data, at + 5)
-            return rows, columns
+        yield int(data[at + 1]), at
         at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
-    raise NotAcceptableError("pixel data unreadable")
 
 
 def _decompositions(data: Buffer) -> int:
-    """Wavelet levels of a JPEG 2000 codestream (COD marker); 0 where it is not where it should be."""
-    at = bytes(data[:4096]).find(COD)
-    return data[at + 9] if at >= 0 and at + 9 < len(data) else 0
+    """Wavelet levels of a JPEG 2000 codestream; 0 where its COD marker is not where it should be."""
+    at = _coding(data)
+    return data[at + 9] if at >= 0 else 0
+
+
+def _has_colour_transform(data: Buffer) -> bool:
+    """Whether a JPEG 2000 codestream says that its components were transformed, which its decoders undo."""
+    at = _coding(data)
+    return at >= 0 and data[at + 8] == 1
+
+
+def _is_reversible(data: Buffer) -> bool:
+    """Whether a JPEG 2000 codestream uses the wavelet of whole numbers, which overshoots nothing."""
+    at = _coding(data)
+    return at >= 0 and data[at + 13] == 1
+
+
+def _coding(data: Buffer) -> int:
+    """Position of the COD marker (ITU-T T.800 §A.6.1), or -1."""
+    head = bytes(data[:TAIL])
+    at = head.find(COD)
+    return at if at + 13 < len(head) else -1
 
 
 def _precision(data: Buffer) -> int:

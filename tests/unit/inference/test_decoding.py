@@ -7,17 +7,20 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
+from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import UID
 
 from cli.demo_studies import public_file
 from inference import decoding
-from inference.decoding import declared_size, decode_frame, decode_reduced
+from inference.decoding import declared_form, decode_frame, decode_reduced
 from inference.frames import open_image
 from inference.spec import NotAcceptableError
 from inference.syntaxes import (
+    HTJ2K,
     HTJ2K_LOSSLESS,
     JPEG_2000_LOSSLESS,
     JPEG_BASELINE,
+    JPEG_EXTENDED,
     JPEG_LOSSLESS_FIRST,
     JPEG_LS,
     RLE,
@@ -222,13 +225,117 @@ def test_what_has_no_lower_resolution_is_not_reduced(data):
 def test_a_codestream_of_another_size_is_refused_before_it_is_decoded():
     larger = bytes(imagecodecs.htj2k_encode(np.zeros((4096, 4096), np.uint16)))
 
-    assert declared_size(larger) == (4096, 4096)
+    assert declared_form(larger) == (4096, 4096, 1)
     with pytest.raises(NotAcceptableError, match="unreadable"):
         decode_frame(open_image(file(STORED, HTJ2K_LOSSLESS, [larger])))
 
 
+def with_components(coded, count):
+    """The same JPEG 2000 codestream that says it has more components (SIZ marker)."""
+    length = int.from_bytes(coded[4:6])
+    made = bytearray(coded[:40] + count.to_bytes(2) + coded[42:45] * count + coded[4 + length :])
+    made[4:6] = (38 + 3 * count).to_bytes(2)
+    return bytes(made)
+
+
+def in_a_jp2_file(values):
+    return bytes(
+        imagecodecs.jpeg2k_encode(values, level=0, codecformat="jp2", reversible=True, resolutions=5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("syntax", "coded"),
+    [
+        (JPEG_2000_LOSSLESS, with_components(j2k(STORED), 16_000)),
+        (JPEG_2000_LOSSLESS, in_a_jp2_file(np.zeros((4096, 4096), np.uint16))),
+    ],
+    ids=["components", "a file round it"],
+)
+def test_what_would_take_more_memory_than_the_header_says_is_not_decoded(monkeypatch, syntax, coded):
+    monkeypatch.setitem(decoding.DECODERS, syntax, lambda *_: pytest.fail("decoded"))
+
+    with pytest.raises(NotAcceptableError, match="unreadable"):
+        decode_frame(open_image(file(STORED, syntax, [coded])))
+
+
+def test_a_codestream_in_a_jpeg_2000_file_is_read_and_reduced_as_without_it():
+    plain, boxed = (
+        open_image(file(STORED, JPEG_2000_LOSSLESS, [coded]))
+        for coded in (j2k(STORED), in_a_jp2_file(STORED))
+    )
+
+    np.testing.assert_array_equal(decode_frame(boxed), STORED)
+    np.testing.assert_array_equal(decode_reduced(boxed, 0, 1), decode_reduced(plain, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "coded"),
+    [
+        (HTJ2K_LOSSLESS, bytes(imagecodecs.htj2k_encode(STORED))),
+        (JPEG_LS, bytes(imagecodecs.jpegls_encode(STORED))),
+        (JPEG_LOSSLESS_FIRST, bytes(imagecodecs.ljpeg_encode(STORED, bitspersample=12))),
+        (JPEG_EXTENDED, bytes(imagecodecs.jpeg8_encode(STORED, bitspersample=12))),
+    ],
+    ids=["HTJ2K", "JPEG-LS", "lossless JPEG", "JPEG of 12 bits"],
+)
+@pytest.mark.parametrize("missing", [3, 40, 2000])
+def test_a_codestream_without_its_end_is_refused_though_its_decoder_would_fill_it_up(syntax, coded, missing):
+    with pytest.raises(NotAcceptableError, match="truncated"):
+        decode_frame(open_image(file(STORED, syntax, [coded[:-missing]])))
+
+
+@pytest.mark.parametrize("syntax", [HTJ2K, HTJ2K_LOSSLESS])
+def test_what_lossy_htj2k_overshoots_does_not_wrap_around(syntax):
+    edges = np.zeros((96, 64, 3), np.uint8)
+    edges[:, ::7], edges[::5] = 255, 255
+    coded = bytes(imagecodecs.htj2k_encode(edges, level=0.05, reversible=False, rgb=True))
+
+    found = decode_frame(open_image(file(edges, syntax, [coded])))
+
+    assert np.abs(found.astype(int) - edges).max() < 100
+
+
 def test_bits_above_those_stored_are_no_values():
     np.testing.assert_array_equal(decode_frame(open_image(file(STORED | 0xF000))), STORED & 0xFFF)
+
+
+def test_bits_above_those_stored_are_no_sign():
+    found = decode_frame(open_image(file((SIGNED.view("u2") & 0xFFF).view("i2"))))
+
+    np.testing.assert_array_equal(found, SIGNED)
+
+
+def test_signed_values_of_eight_bits_are_read_from_a_codestream_that_knows_no_sign():
+    values = (STORED // 9).astype(np.uint8).view(np.int8)
+    coded = bytes(imagecodecs.jpegls_encode(values.view("u1")))
+
+    np.testing.assert_array_equal(decode_frame(open_image(file(values, JPEG_LS, [coded]))), values)
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize("stored_as", ["RGB", "YCBCR"])
+def test_a_jpeg_is_believed_about_its_colours_before_the_header(photometric, stored_as):
+    coded = bytes(
+        imagecodecs.jpeg8_encode(
+            COLOUR, level=98, colorspace="RGB", outcolorspace=stored_as, subsampling="444"
+        )
+    )
+
+    found = decode_frame(
+        open_image(file(COLOUR, JPEG_BASELINE, [coded], PhotometricInterpretation=photometric))
+    )
+
+    assert np.abs(found.astype(int) - COLOUR).mean() < 4
+
+
+def test_colour_differences_in_jpeg_2000_are_undone_where_its_decoder_does_not():
+    differences = convert_color_space(COLOUR, "RGB", "YBR_FULL")
+    data = file(
+        COLOUR, JPEG_2000_LOSSLESS, [j2k(differences, mct=False)], PhotometricInterpretation="YBR_FULL"
+    )
+
+    assert np.abs(decode_frame(open_image(data)).astype(int) - COLOUR).max() <= 2
 
 
 @pytest.mark.parametrize("values", [STORED, SIGNED, COLOUR], ids=["unsigned", "signed", "colour"])
