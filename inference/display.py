@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
@@ -43,11 +44,17 @@ def display_array(data: bytes) -> NDArray[np.uint8]:
             frame = apply_color_lut(frame, header)
         if frame.ndim == 3:
             return np.asarray(frame if frame.dtype == np.uint8 else frame // 256, dtype=np.uint8)
-        values = apply_modality_lut(frame, header)
-        if "WindowWidth" in header or "VOILUTSequence" in header:
-            values = apply_voi_lut(values, header)
+        values = _windowed(apply_modality_lut(frame, header), header)
         inverted = text(header, "PhotometricInterpretation") == "MONOCHROME1"
         return _to_bytes(np.asarray(values, dtype=np.float32), inverted=inverted)
+
+
+def _windowed(values: NDArray[Any], header: Dataset) -> NDArray[Any]:
+    """By the first window, or as they are where it has none or one that makes no sense: some writers give a width of 0."""
+    try:
+        return np.asarray(apply_voi_lut(values, header))
+    except (ValueError, TypeError):
+        return values
 
 
 def _middle_frame(image: DicomImage, data: Buffer) -> NDArray[Any]:

@@ -85,7 +85,7 @@ def patient_geometry(header: Attributes, frame: int = 0) -> PatientGeometry | No
     """
     position = _plane(header, frame, "PlanePositionSequence", "ImagePositionPatient")
     directions = _plane(header, frame, "PlaneOrientationSequence", "ImageOrientationPatient")
-    spacing = _plane(header, frame, "PixelMeasuresSequence", "PixelSpacing")
+    spacing = pixel_spacing(header, frame)
     if position is None or directions is None or spacing is None:
         return None
     if (len(position), len(directions), len(spacing)) != (3, 6, 2) or min(spacing) <= 0:
@@ -112,9 +112,14 @@ def detector_spacing(header: Attributes) -> tuple[float, float] | None:
     return (found[0], found[1]) if len(found) == 2 and min(found) > 0 else None
 
 
+def pixel_spacing(header: Attributes, frame: int = 0) -> list[float] | None:
+    """Millimetres between rows and between columns, of the frame's functional groups or the image; None where not told."""
+    return _plane(header, frame, "PixelMeasuresSequence", "PixelSpacing")
+
+
 def _plane(header: Attributes, frame: int, macro: str, keyword: str) -> list[float] | None:
     """Values of a plane attribute: of the frame's own group, the shared one, or the header's top level."""
-    for group in _groups(header, frame):
+    for group in functional_groups(header, frame):
         for item in group.get(macro) or ():
             if value := item.get(keyword):
                 return [float(each) for each in value]
@@ -123,7 +128,7 @@ def _plane(header: Attributes, frame: int, macro: str, keyword: str) -> list[flo
 
 
 def _number(header: Attributes, frame: int, keyword: str) -> float | None:
-    for group in _groups(header, frame):
+    for group in functional_groups(header, frame):
         for item in group.get("PixelMeasuresSequence") or ():
             if value := item.get(keyword):
                 return float(value)
@@ -131,7 +136,8 @@ def _number(header: Attributes, frame: int, keyword: str) -> float | None:
     return float(value) if value else None
 
 
-def _groups(header: Attributes, frame: int) -> list[Attributes]:
+def functional_groups(header: Attributes, frame: int) -> list[Attributes]:
+    """A frame's own functional groups, then the shared ones (PS3.3 §C.7.6.16); what is found first holds."""
     own = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = header.get("SharedFunctionalGroupsSequence") or []
     return [*([own[frame]] if 0 <= frame < len(own) else []), *list(shared)[:1]]

@@ -6,14 +6,18 @@ applied, an image turned), the picture itself is looked at.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference import chest
+from inference.frames import DicomImage
+from inference.geometry import functional_groups, pixel_spacing
 from inference.header import Attributes
 from inference.spec import ModelSpec, NotAcceptableError
+from inference.syntaxes import RLE
 
 REASONS = frozenset(
     {
@@ -34,6 +38,11 @@ LARGEST_PIXELS = 36_000_000
 """Pixels per frame: a 43 cm detector at 0.075 mm has 33 million."""
 SQUARE_TOLERANCE = 0.02
 """Relative difference of row and column spacing that still counts as square."""
+KNOWN_COLOURS: Mapping[int, frozenset[str]] = {
+    1: frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}),
+    3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}),
+}
+"""Photometric Interpretation by Samples per Pixel, of what the decoders give as gray, by a palette, or as red, green and blue."""
 WINDOWED_BITS = 8
 """Bits of an image that a window was applied to: detectors and scanners give 10 to 16."""
 LEAST_LEVELS = 300
@@ -69,7 +78,24 @@ def check_size(header: Attributes, smallest: int = 1) -> None:
         raise NotAcceptableError("absurd size")
 
 
-def check_gray(header: Attributes) -> None:
+def check_bits(image: DicomImage) -> None:
+    """Values that are no codestreams must lie in the lowest bits (PS3.5 §8.1.1): readers differ on all others."""
+    header = image.header
+    high = header.get("HighBit")
+    if image.encapsulated and image.syntax != RLE:
+        return
+    if high is not None and int(high) != int(header.get("BitsStored") or 0) - 1:
+        raise NotAcceptableError("unsupported bit depth")
+
+
+def check_colour(header: Attributes) -> None:
+    """Colour that is told apart: three samples of a known kind, or one of gray or with a palette."""
+    samples = int(header.get("SamplesPerPixel") or 1)
+    if text(header, "PhotometricInterpretation") not in KNOWN_COLOURS.get(samples, ()):
+        raise NotAcceptableError("colour image")
+
+
+def check_gray(header: Attributes, frame: int = 0) -> None:
     """One sample per pixel, black to white, with square pixels."""
     if int(header.get("SamplesPerPixel") or 1) != 1 or not text(
         header, "PhotometricInterpretation"
@@ -77,7 +103,7 @@ def check_gray(header: Attributes) -> None:
         raise NotAcceptableError("colour image")
     if header.get("BitsAllocated") not in {8, 16} or not 6 <= int(header.get("BitsStored") or 0) <= 16:
         raise NotAcceptableError("unsupported bit depth")
-    spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    spacing = pixel_spacing(header, frame) or header.get("ImagerPixelSpacing")
     if spacing and min(spacing) > 0 and abs(float(spacing[0]) / float(spacing[1]) - 1) > SQUARE_TOLERANCE:
         raise NotAcceptableError("non-square pixels")
 
@@ -93,32 +119,46 @@ def check_xray_header(header: Attributes) -> None:
         raise NotAcceptableError("window already applied")
 
 
-def check_ct_header(header: Attributes) -> tuple[float, float]:
+def check_ct_header(header: Attributes, frame: int = 0) -> tuple[float, float]:
     """Slope and intercept to Hounsfield units (PS3.3 §C.11.1.1.2); no localiser and no secondary picture of 8 bits."""
-    check_gray(header)
+    check_gray(header, frame)
     if "LOCALIZER" in [str(value).upper() for value in header.get("ImageType") or ()]:
         raise NotAcceptableError("wrong view")
     if int(header.BitsStored) <= WINDOWED_BITS:
         raise NotAcceptableError("window already applied")
-    told = _rescale(header)
-    if told is None or text(header, "RescaleType") not in {"", "HU"}:
+    source = rescale_source(header, frame)
+    told = rescale(source)
+    if told is None or text(source, "RescaleType") not in {"", "HU"}:
         raise NotAcceptableError("rescale missing")
     return told
 
 
-def _rescale(header: Attributes) -> tuple[float, float] | None:
-    """Slope and intercept of the header or of its shared functional groups (PS3.3 §C.7.6.16.2.9)."""
-    groups = [
-        item
-        for shared in header.get("SharedFunctionalGroupsSequence") or ()
-        for item in shared.get("PixelValueTransformationSequence") or ()
-    ]
-    for source in (header, *groups):
-        slope, intercept = source.get("RescaleSlope"), source.get("RescaleIntercept")
-        if slope not in {None, ""} and intercept not in {None, ""}:
-            found = float(slope), float(intercept)
-            return found if np.all(np.isfinite(found)) and found[0] > 0 else None
-    return None
+def check_rescale(header: Attributes, frame: int) -> tuple[float, float]:
+    """Slope and intercept of values without a unit; 1 and 0 where nothing is told of them, refused where it makes no sense."""
+    source = rescale_source(header, frame)
+    if source.get("RescaleSlope") in {None, ""} and source.get("RescaleIntercept") in {None, ""}:
+        return 1.0, 0.0
+    told = rescale(source)
+    if told is None:
+        raise NotAcceptableError("rescale missing")
+    return told
+
+
+def rescale_source(header: Attributes, frame: int) -> Attributes:
+    """Where a frame's rescale stands: in its own functional groups, the shared ones (PS3.3 §C.7.6.16.2.9), or the header."""
+    for group in functional_groups(header, frame):
+        for item in group.get("PixelValueTransformationSequence") or ():
+            return item  # type: ignore[no-any-return]  # an item of a sequence
+    return header
+
+
+def rescale(source: Attributes) -> tuple[float, float] | None:
+    """Slope and intercept; None where one is missing, is no number, or the slope is not above zero."""
+    slope, intercept = source.get("RescaleSlope"), source.get("RescaleIntercept")
+    if slope in {None, ""} or intercept in {None, ""}:
+        return None
+    found = float(slope), float(intercept)
+    return found if np.all(np.isfinite(found)) and found[0] > 0 else None
 
 
 def check_xray(small: NDArray[np.integer[Any]], *, template: str) -> None:

@@ -66,6 +66,7 @@ def frame_for_model(data: Buffer | DicomImage, spec: ModelSpec, frame: int | Non
     with refusing("header unreadable"):
         image = data if isinstance(data, DicomImage) else open_image(data)
         contract.check_kind(image.header, spec)
+        contract.check_bits(image)
         index = (image.frames - 1) // 2 if frame is None else frame
         if not 0 <= index < image.frames:
             raise NotAcceptableError("pixel data truncated")
@@ -93,7 +94,7 @@ def _density(image: DicomImage, spec: ModelSpec) -> PixelFrame:
     stored, decoded_at = _decoded(image, 0) if reduced is None else (reduced, time.perf_counter())
     if reduced is None:
         contract.check_levels(stored)
-        stored = _unpadded(stored, padding_value, dark=dark)
+        stored = _unpadded(stored, header, dark=dark)
     small, geometry = resized(stored, side, shape=(int(header.Rows), int(header.Columns)))
     if dark:
         small = np.asarray(top - np.minimum(small, top), dtype=np.uint16)
@@ -111,13 +112,13 @@ def _hounsfield(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
     """Whole Hounsfield units; padding, and what is darker than air, as air."""
     header, side = image.header, spec.inputs[0].dims[-1]
     contract.check_size(header, contract.SMALLEST_SLICE)
-    slope, intercept = contract.check_ct_header(header)
+    slope, intercept = contract.check_ct_header(header, index)
     padding_value = header.get("PixelPaddingValue")
     levels = _levels_to_spare(header, side) if spec.reading.reduced and padding_value is None else 0
     reduced = decode_reduced(image, index, levels) if levels else None
     stored, decoded_at = _decoded(image, index) if reduced is None else (reduced, time.perf_counter())
     contract.check_hounsfield(stored, slope, intercept)
-    outside = _padding(stored, padding_value)
+    outside = _padding(stored, header)
     values = _rescaled(stored, slope, intercept)
     if outside is not None:
         values[outside] = AIR
@@ -143,12 +144,21 @@ def _rescaled(stored: Values, slope: float, intercept: float) -> NDArray[np.int1
 
 
 def _signal(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
-    """Magnetic resonance has no unit: the image's own range, from zero to its brightest, over 16 bits."""
+    """Magnetic resonance has no unit: the image's own range, from zero to its brightest, over 16 bits.
+
+    An intercept says which stored value is zero. How MONOCHROME1 would have to be turned nobody can tell without a unit.
+    """
     header, side = image.header, spec.inputs[0].dims[-1]
     contract.check_size(header, contract.SMALLEST_SLICE)
-    contract.check_gray(header)
+    contract.check_gray(header, index)
+    if contract.text(header, "PhotometricInterpretation") == "MONOCHROME1":
+        raise NotAcceptableError("inverted values")
+    slope, intercept = contract.check_rescale(header, index)
     values, decoded_at = _decoded(image, index)
-    stored = _unpadded(values, header.get("PixelPaddingValue"), dark=False)
+    stored = _unpadded(values, header, dark=False)
+    if intercept:
+        stored = np.asarray(np.rint(stored + np.float32(intercept / slope)), dtype=np.int32)
+        stored = np.clip(stored, 0, 65535).astype(np.uint16)
     small, geometry = resized(np.maximum(stored, 0), side)
     contract.check_filled(small)
     spread = np.rint(small.astype(np.float32) * np.float32(65535 / int(small.max()))).astype(np.uint16)
@@ -160,6 +170,7 @@ def _colour(image: DicomImage, spec: ModelSpec, index: int) -> PixelFrame:
     """Red, green and blue of 8 bits, or their luminance (ITU-R BT.601) where the model has one channel."""
     header = image.header
     contract.check_size(header, contract.SMALLEST_SLICE)
+    contract.check_colour(header)
     channels, side = spec.inputs[0].dims[0], spec.inputs[0].dims[-1]
     photometric = contract.text(header, "PhotometricInterpretation")
     values, decoded_at = _decoded(image, index)
@@ -252,21 +263,30 @@ def _dense_is_dark(header: Attributes) -> bool:
     return inverted != (float(header.get("RescaleSlope") or 1) < 0)
 
 
-def _padding(stored: Values, value: object) -> NDArray[np.bool_] | None:
+def _padding(stored: Values, header: Attributes) -> NDArray[np.bool_] | None:
     """Where the image is padding (PS3.3 §C.7.5.1.1.2), if it says so and is not nothing else."""
+    value, limit = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
     if not isinstance(value, int):
         return None
-    bits = 8 * stored.dtype.itemsize
-    wanted = value & ((1 << bits) - 1)
-    if stored.dtype.kind == "i" and wanted >= 1 << (bits - 1):
-        wanted -= 1 << bits
-    padding = np.asarray(stored == wanted)
+    first = _as_stored(value, stored)
+    if isinstance(limit, int):
+        first, last = sorted((first, _as_stored(limit, stored)))
+        padding = np.asarray((stored >= first) & (stored <= last))
+    else:
+        padding = np.asarray(stored == first)
     return padding if padding.any() and not padding.all() else None
 
 
-def _unpadded(stored: Values, value: object, *, dark: bool) -> Values:
+def _as_stored(value: int, stored: Values) -> int:
+    """A value of the header in the sign of the stored ones, which not every writer minds."""
+    bits = 8 * stored.dtype.itemsize
+    wanted = value & ((1 << bits) - 1)
+    return wanted - (1 << bits) if stored.dtype.kind == "i" and wanted >= 1 << (bits - 1) else wanted
+
+
+def _unpadded(stored: Values, header: Attributes, *, dark: bool) -> Values:
     """Padding takes the darkest real value as it will be shown, so that no statistic sees it."""
-    padding = _padding(stored, value)
+    padding = _padding(stored, header)
     if padding is None:
         return stored
     real = stored[~padding]

@@ -208,6 +208,12 @@ def test_the_viewer_shows_the_middle_frame():
     assert shown[128:].mean() < 5
 
 
+def test_the_viewer_shows_a_file_whose_window_makes_no_sense_as_one_without():
+    shown = pixels.display_array(changed(WindowCenter="0", WindowWidth="0"))
+
+    np.testing.assert_array_equal(shown, pixels.display_array(changed(WindowCenter=None, WindowWidth=None)))
+
+
 def test_the_viewer_refuses_what_it_cannot_decode():
     with pytest.raises(NotAcceptableError):
         pixels.display_image(with_syntax(pydicom.uid.JPEG2000Lossless))

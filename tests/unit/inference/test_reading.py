@@ -76,6 +76,29 @@ def test_a_signal_scaled_otherwise_gives_the_same_tensor():
     assert np.abs(found[0] - found[1]).max() <= 65535 / (RAMP.max() * 100) + 1
 
 
+@pytest.mark.parametrize("at", ["image", "shared", "frame"])
+def test_an_intercept_says_which_stored_value_is_no_signal(at):
+    told = {"RescaleSlope": "0.5", "RescaleIntercept": "-500"}
+    groups = {
+        "image": told,
+        "shared": {"SharedFunctionalGroupsSequence": [grouped(**told)]},
+        "frame": {"PerFrameFunctionalGroupsSequence": [grouped(**told)]},
+    }
+
+    found = pixels.frame_for_model(mr(RAMP * 20 + 1000, **groups[at]), MR)
+
+    np.testing.assert_array_equal(found.tensor, pixels.frame_for_model(mr(RAMP * 20), MR).tensor)
+
+
+def grouped(**told):
+    """An item of functional groups with a rescale (PS3.3 §C.7.6.16.2.9)."""
+    item, group = Dataset(), Dataset()
+    for keyword, value in told.items():
+        setattr(item, keyword, value)
+    group.PixelValueTransformationSequence = [item]
+    return group
+
+
 def test_padding_of_a_signal_is_no_signal():
     values = RAMP + 100
     padded = values.copy()
@@ -86,6 +109,19 @@ def test_padding_of_a_signal_is_no_signal():
     assert int(inside(frame)[0, 0].max()) < int(inside(frame)[0, -1].max()) == 65535
 
 
+def test_padding_may_be_a_range():
+    values = RAMP + 100
+    padded, ranged = values.copy(), values.copy()
+    padded[:8], ranged[:8] = 4000, np.arange(3000, 3000 + COLUMNS)
+
+    one, many = (
+        pixels.frame_for_model(mr(stored, PixelPaddingValue=value, **more), MR)
+        for stored, value, more in ((padded, 4000, {}), (ranged, 3100, {"PixelPaddingRangeLimit": 3000}))
+    )
+
+    np.testing.assert_array_equal(one.tensor, many.tensor)
+
+
 @pytest.mark.parametrize(
     ("spec", "data", "reason"),
     [
@@ -94,10 +130,28 @@ def test_padding_of_a_signal_is_no_signal():
         (MR, mr(COLOURS), "colour image"),
         (MR, mr(PixelSpacing=["1", "2"]), "non-square pixels"),
         (MR, mr(BodyPartExamined="KNEE"), "wrong body part"),
+        (MR, mr(PhotometricInterpretation="MONOCHROME1"), "inverted values"),
+        (MR, mr(BitsStored=12, HighBit=15), "unsupported bit depth"),
+        (MR, mr(RescaleSlope="-1", RescaleIntercept="0"), "rescale missing"),
+        (US, us(COLOURS, PhotometricInterpretation="HSV"), "colour image"),
+        (US, us(COLOURS, PhotometricInterpretation="YBR_PARTIAL_420"), "colour image"),
         (US, us(np.zeros((ROWS, COLUMNS, 3), np.uint8)), "constant image"),
         (US, us(RAMP.astype(np.uint8), PhotometricInterpretation="PALETTE COLOR"), "colour image"),
     ],
-    ids=["nothing", "mostly nothing", "colour", "long pixels", "a knee", "black", "no palette"],
+    ids=[
+        "nothing",
+        "mostly nothing",
+        "colour",
+        "long pixels",
+        "a knee",
+        "dark is bright",
+        "high bits",
+        "a falling slope",
+        "hue",
+        "colour of video",
+        "black",
+        "no palette",
+    ],
 )
 def test_what_the_model_must_not_see_is_refused(spec, data, reason):
     with pytest.raises(NotAcceptableError) as refused:

@@ -9,11 +9,13 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
 from inference.models.head_ct_demo import SPEC
 from inference.pixels import AIR, frame_for_model
+from inference.spec import NotAcceptableError
 from inference.syntaxes import HTJ2K_LOSSLESS, JPEG_2000_LOSSLESS
 from inference.training import head
 from tests.support.xray import xray
@@ -30,12 +32,12 @@ CODED = {
 }
 
 
-def slice_file(syntax="", **changes):
+def slice_file(syntax="", pixels=STORED, **changes):
     dataset = pydicom.dcmread(
         BytesIO(
             xray(
                 Modality="CT", BodyPartExamined="HEAD", Rows=SIDE, Columns=SIDE, RescaleSlope="1",
-                RescaleIntercept=str(AIR), RescaleType="HU", PixelData=STORED.tobytes(), **changes,
+                RescaleIntercept=str(AIR), RescaleType="HU", PixelData=pixels.tobytes(), **changes,
             )
         )
     )  # fmt: skip
@@ -69,3 +71,34 @@ def test_what_is_not_reduced_gives_the_values_of_the_native_slice(syntax, spec, 
     coded = frame_for_model(slice_file(syntax, **changes), spec)
 
     np.testing.assert_array_equal(coded.tensor, frame_for_model(slice_file(**changes), spec).tensor)
+
+
+def grouped(slope, kind="HU", spacing=(0.5, 0.5)):
+    """Functional groups of an enhanced CT: rescale and spacing (PS3.3 §C.7.6.16.2)."""
+    values, measures, group = Dataset(), Dataset(), Dataset()
+    values.RescaleSlope, values.RescaleIntercept, values.RescaleType = str(slope), str(AIR), kind
+    measures.PixelSpacing = list(spacing)
+    group.PixelValueTransformationSequence, group.PixelMeasuresSequence = [values], [measures]
+    return group
+
+
+def test_each_frame_of_an_enhanced_object_has_the_rescale_of_its_own_group():
+    wanted = frame_for_model(slice_file(), SPEC)
+    stored = np.stack([STORED, STORED * 2])
+    groups = [grouped(1), grouped(0.5)]
+    data = slice_file(
+        NumberOfFrames="2", BitsStored=13, HighBit=12, PerFrameFunctionalGroupsSequence=groups, pixels=stored
+    )
+
+    for frame in (0, 1):
+        np.testing.assert_array_equal(frame_for_model(data, SPEC, frame).tensor, wanted.tensor)
+
+
+@pytest.mark.parametrize(
+    ("group", "reason"),
+    [(grouped(1, kind="US"), "rescale missing"), (grouped(1, spacing=(0.5, 1)), "non-square pixels")],
+    ids=["no Hounsfield units", "long pixels"],
+)
+def test_functional_groups_are_held_to_the_contract_too(group, reason):
+    with pytest.raises(NotAcceptableError, match=reason):
+        frame_for_model(slice_file(SharedFunctionalGroupsSequence=[group]), SPEC)
