@@ -178,7 +178,7 @@ def check_levels(stored: NDArray[np.integer[Any]]) -> None:
         return
     low = int(sample.min())
     levels = np.count_nonzero(np.bincount(sample.astype(np.int64) - low))
-    if levels < LEAST_LEVELS and int(sample.max()) - low > levels:
+    if 1 < levels < LEAST_LEVELS:
         raise NotAcceptableError("window already applied")
 
 

@@ -79,6 +79,10 @@ SPOILED = {
         lambda p: xray(windowed(p.pixels).astype(np.uint16), BitsStored=8, HighBit=7),
         {"window already applied"},
     ),
+    "a window applied, eight bits that are called twelve": (
+        lambda p: xray(windowed(p.pixels).astype(np.uint16)),
+        {"window already applied"},
+    ),
     "a window applied, stretched to twelve bits": (
         lambda p: xray(windowed(p.pixels).astype(np.uint16) * 16),
         {"window already applied"},
