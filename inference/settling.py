@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from pydicom import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 REGISTERED = "1.2.840.10008."
 """Root of the UIDs that PS3.6 registers: classes and syntaxes, which name nobody."""
@@ -23,6 +24,9 @@ SPECIMEN = (0x00400512, 0x00400620)
 DIAGNOSES = frozenset(
     {"AdmittingDiagnosesDescription", "AdmittingDiagnosesCodeSequence", "ReferencedStudySequence"}
 )
+
+POSITIVE = frozenset({"SpecificCharacterSet", "WindowWidth", "PixelSpacing", "ImagerPixelSpacing"})
+"""What is left out where it is empty or not above zero."""
 
 
 def elements(data_set: Dataset) -> Iterator[DataElement]:
@@ -46,15 +50,29 @@ def uids(data_set: Dataset) -> set[str]:
 def lean(header: Dataset) -> Dataset:
     """Copy of an image's header without what says nothing of a finding and is often half there: trials, specimens, diagnoses.
 
-    A document repeats what its source says of patient and study, and would repeat its faults as well.
+    A document repeats what its source says of patient and study, and would repeat its faults as well. An empty character set, a
+    window without a width and a spacing of zero are said by real files, and none of them says anything.
     """
     kept = Dataset()
+    void = {keyword for keyword in POSITIVE if _has_nothing(header, keyword)}
+    void |= {"WindowCenter", "WindowCenterWidthExplanation"} if "WindowWidth" in void else set()
     for element in header:
         tag = int(element.tag)
         is_trial = tag >> 16 == CLINICAL_TRIAL and element.keyword not in DEIDENTIFIED
-        if not (is_trial or SPECIMEN[0] <= tag <= SPECIMEN[1] or element.keyword in DIAGNOSES):
+        if not (is_trial or SPECIMEN[0] <= tag <= SPECIMEN[1] or element.keyword in DIAGNOSES | void):
             kept.add(element)
     return kept
+
+
+def _has_nothing(header: Dataset, keyword: str) -> bool:
+    """Whether an attribute is there and empty, or has a number that is not above zero."""
+    if keyword not in header:
+        return False
+    found = header[keyword].value
+    values = found if isinstance(found, MultiValue) else [found]
+    return all(value in {None, ""} for value in values) or any(
+        isinstance(value, float) and value <= 0 for value in values
+    )
 
 
 def settle(made: Dataset, header: Dataset, known: AbstractSet[str], drawn: Iterator[str]) -> None:

@@ -305,18 +305,18 @@ def presentation(result: Findings, image: SourceImage, boxed: Sequence[Finding])
             continue
         tracking_uid, tracking_id = _tracking(result, finding)
         units = pr.AnnotationUnitsValues.PIXEL
-        # Here the upper left corner of the image is (1, 1) (PS3.3 §C.10.5.1.2).
+        # As our own coordinates: the upper left corner of the first pixel is (0, 0), its lower right one (1, 1) (PS3.3 §C.10.5).
         objects += [
             pr.GraphicObject(
                 pr.GraphicTypeValues.POLYLINE,
-                np.clip(line + 1, 1, [image.header.Columns, image.header.Rows]),
+                np.clip(line, 0, [image.header.Columns, image.header.Rows]),
                 units,
                 tracking_id=tracking_id,
                 tracking_uid=tracking_uid,
             )
             for line in outlines.drawn(finding, finding.box)
         ]
-        corner = (float(finding.box.x + 1), float(finding.box.y + 1))
+        corner = (float(finding.box.x), float(finding.box.y))
         text = f"AI: {finding.code_meaning} {finding.probability:.0%}"
         texts.append(pr.TextObject(text, units, anchor_point=corner, anchor_point_visible=False))
     made: Dataset = pr.GrayscaleSoftcopyPresentationState(

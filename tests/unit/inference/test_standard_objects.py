@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from dataclasses import replace
 from typing import Any, cast
@@ -151,8 +152,8 @@ def test_a_presentation_state_draws_every_outline() -> None:
     more = (100.0, 100.0, 120.0, 100.0, 120.0, 130.0)
     (annotation,) = made(outlined(XRAY, LINE, more))["pr"].GraphicAnnotationSequence
     assert [list(each.GraphicData)[:4] for each in annotation.GraphicObjectSequence] == [
-        [11, 21, 41, 21],
-        [101, 101, 121, 101],
+        [10, 20, 40, 20],
+        [100, 100, 120, 100],
     ]
 
 
@@ -166,10 +167,28 @@ def test_a_segmentation_has_the_region_of_each_finding() -> None:
     assert segments.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
 
 
-def test_a_presentation_state_draws_the_box_where_its_first_pixel_is_one() -> None:
+def test_a_presentation_state_draws_the_box_at_the_edges_of_its_pixels() -> None:
     drawn = made()["pr"].GraphicAnnotationSequence[0]
-    assert list(drawn.GraphicObjectSequence[0].GraphicData)[:6] == [3, 3, 9, 3, 9, 9]
+    assert list(drawn.GraphicObjectSequence[0].GraphicData)[:6] == [2, 2, 8, 2, 8, 8]
     assert drawn.TextObjectSequence[0].UnformattedTextValue == "AI: Pneumothorax 90%"
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [{"SpecificCharacterSet": ""}, {"WindowCenter": "0", "WindowWidth": "0"}, {"PixelSpacing": ["0.000", "0.000"]}],
+    ids=["character set", "window", "spacing"],
+)  # fmt: skip
+def test_what_a_source_says_without_saying_anything_stops_no_document(empty) -> None:
+    header = copy.deepcopy(XRAY.header)
+    for keyword, value in empty.items():
+        setattr(header, keyword, value)
+    header = pydicom.dcmread(io.BytesIO(dicoms.to_bytes(header)), stop_before_pixels=True)
+
+    found = made(images=(replace(XRAY, header=header),))
+
+    assert set(found) == {"sr", "seg", "pr"}
+    told = [each.value for document in found.values() for each in document.iterall() if each.keyword in empty]
+    assert all(value not in ("", "0") and list(value) != [0, 0] for value in told)
 
 
 def test_a_finding_is_followed_by_one_uid_through_all_documents_and_revisions() -> None:
