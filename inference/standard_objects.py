@@ -85,8 +85,17 @@ class SourceImage:
 
     @property
     def is_flat(self) -> bool:
-        """Whether a place on it needs no frame number."""
-        return int(self.header.get("NumberOfFrames") or 1) == 1
+        """Whether a place on it needs no frame number: one frame, of no class of several that says nothing of each."""
+        plain = (
+            "Multi-frame" not in self.header.SOPClassUID.name
+            or "SharedFunctionalGroupsSequence" in self.header
+        )
+        return plain and int(self.header.get("NumberOfFrames") or 1) == 1
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether a grayscale presentation state may speak of it (PS3.3 §A.33.1)."""
+        return str(self.header.get("PhotometricInterpretation", "")).startswith("MONOCHROME")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,7 @@ def documents(result: Findings, images: Sequence[SourceImage], predecessor: str 
         boxed = [each for each in here if each.box is not None]
         if shown:
             made.append(_finished(segmentation(result, image, shown), result, SEG, image.instance, [image]))
-        if boxed:
+        if boxed and image.is_gray:
             made.append(_finished(presentation(result, image, boxed), result, PR, image.instance, [image]))
     return tuple(made)
 
@@ -335,9 +344,7 @@ def presentation(result: Findings, image: SourceImage, boxed: Sequence[Finding])
         **_equipment(result),
     )
     if "Laterality" not in made:
-        made.Laterality = image.header.get(
-            "Laterality", ""
-        )  # type 2C of paired body parts; empty says unknown
+        made.Laterality = image.header.get("Laterality", "")  # type 2C of paired body parts: unknown
     return made
 
 

@@ -79,8 +79,8 @@ def test_a_signal_scaled_otherwise_gives_the_same_tensor():
 @pytest.mark.parametrize("at", ["image", "shared", "frame"])
 def test_an_intercept_says_which_stored_value_is_no_signal(at):
     told = {"RescaleSlope": "0.5", "RescaleIntercept": "-500"}
-    groups = {
-        "image": told,
+    groups: dict[str, dict[str, object]] = {
+        "image": {**told},
         "shared": {"SharedFunctionalGroupsSequence": [grouped(**told)]},
         "frame": {"PerFrameFunctionalGroupsSequence": [grouped(**told)]},
     }

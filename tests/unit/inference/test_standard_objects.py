@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.sr._concepts_dict import concepts
+from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
 from inference import placement
 from inference.catalogue import all_models
@@ -29,11 +30,13 @@ from inference.standard_objects import (
     documents,
     reported_code,
 )
+from inference.training.files import ultrasound_clip
 from schemas.events import Findings, Measurement, Outline
 from schemas.identifiers import Pseudonyms, site_key
 from tests.support import dicoms, results
 from tests.support.context import MASTER
 
+CLIP = ultrasound_clip(5, results.WHO, side=64)
 PSEUDONYMS = Pseudonyms(site_key(MASTER, "north"))
 
 
@@ -182,13 +185,35 @@ def test_what_a_source_says_without_saying_anything_stops_no_document(empty) -> 
     header = copy.deepcopy(XRAY.header)
     for keyword, value in empty.items():
         setattr(header, keyword, value)
-    header = pydicom.dcmread(io.BytesIO(dicoms.to_bytes(header)), stop_before_pixels=True)
+    header = pydicom.dcmread(io.BytesIO(dicoms.to_bytes(cast(FileDataset, header))), stop_before_pixels=True)
 
     found = made(images=(replace(XRAY, header=header),))
 
     assert set(found) == {"sr", "seg", "pr"}
     told = [each.value for document in found.values() for each in document.iterall() if each.keyword in empty]
     assert all(value not in ("", "0") and list(value) != [0, 0] for value in told)
+
+
+@pytest.mark.parametrize(
+    ("elements", "kinds"),
+    [
+        ({"SOPClassUID": UltrasoundImageStorage}, {"sr", "seg"}),
+        ({"SOPClassUID": UltrasoundMultiFrameImageStorage, "NumberOfFrames": "1"}, {"sr"}),
+    ],
+    ids=["a colour still, which no grayscale presentation state may speak of", "a clip of one frame"],
+)
+def test_ultrasound_has_the_documents_that_can_be_made_of_it(elements, kinds) -> None:
+    header = pydicom.dcmread(io.BytesIO(results.clean(CLIP, PSEUDONYMS)), stop_before_pixels=True)
+    header.Modality = "US"
+    for keyword in ("NumberOfFrames", "FrameTime"):
+        delattr(header, keyword)
+    for keyword, value in elements.items():
+        setattr(header, keyword, value)
+    mask = np.zeros((header.Rows, header.Columns), bool)
+    mask[2:8, 2:8] = True
+    image = SourceImage(instance="in-1", header=header, masks={"pneumothorax": mask})
+
+    assert set(made(results.result(results.present("pneumothorax"), modality="US"), (image,))) == kinds
 
 
 def test_a_finding_is_followed_by_one_uid_through_all_documents_and_revisions() -> None:
