@@ -24,14 +24,15 @@ from inference.syntaxes import (
     RLE,
 )  # fmt: skip
 
-LOSSLESS = NATIVE | {RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST, JPEG_LS, JPEG_2000_LOSSLESS}
-"""What is transcoded. Lossy images stay as they are: decoded and coded again they would only grow."""
+LOSSLESS = NATIVE - {EXPLICIT_BIG} | {RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST, JPEG_LS, JPEG_2000_LOSSLESS}
+"""What is transcoded. Lossy images stay as they are: decoded and coded again they would only grow. So do those in the retired byte
+order, of which every other value would have to be turned as well."""
 
 
 def to_htj2k(data: bytes) -> bytes | None:
     """The same file in HTJ2K Lossless (1.2.840.10008.1.2.4.201), verified: every stored value of every frame was decoded again.
 
-    None where the file stays as it is: lossy or in HTJ2K already, colour that is not RGB, or values beyond Bits Stored, as
+    None where the file stays as it is: lossy, big-endian or in HTJ2K already, colour that is not RGB, or values beyond Bits Stored, as
     old overlays are, which would be lost. Raises :class:`NotAcceptableError` for what cannot be decoded.
     """
     image = open_image(data)
@@ -45,11 +46,7 @@ def to_htj2k(data: bytes) -> bytes | None:
     frames = []
     for index in range(image.frames):
         values = np.ascontiguousarray(decode_frame(image, index))
-        if (
-            image.syntax in NATIVE
-            and not coloured
-            and image.frame(index) != _as_written(values, image.syntax)
-        ):
+        if image.syntax in NATIVE and not coloured and image.frame(index) != _as_written(values):
             return None
         coded = bytes(imagecodecs.htj2k_encode(values, rgb=coloured))
         if not np.array_equal(imagecodecs.htj2k_decode(coded), values):
@@ -58,9 +55,8 @@ def to_htj2k(data: bytes) -> bytes | None:
     return _written(data, frames, coloured=coloured)
 
 
-def _as_written(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], syntax: str) -> bytes:
-    swapped = values.dtype.newbyteorder(">" if syntax == EXPLICIT_BIG else "<")
-    return values.astype(swapped).tobytes()
+def _as_written(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bytes:
+    return values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
 def _written(data: bytes, frames: list[bytes], *, coloured: bool) -> bytes:

@@ -364,8 +364,9 @@ def test_transcoded_frames_are_found_by_the_extended_table():
         file(STORED | 0x8000),
         file(STORED, HTJ2K_LOSSLESS, [bytes(imagecodecs.htj2k_encode(STORED))]),
         file(COLOUR, PhotometricInterpretation="YBR_FULL"),
+        public_file("MR_small_bigendian.dcm"),
     ],
-    ids=["overlays in the high bits", "already", "colour differences"],
+    ids=["overlays in the high bits", "already", "colour differences", "the greater byte first"],
 )
 def test_what_would_lose_something_stays_as_it_is(data):
     assert to_htj2k(data) is None
