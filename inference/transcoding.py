@@ -25,15 +25,15 @@ from inference.syntaxes import (
 )  # fmt: skip
 
 LOSSLESS = NATIVE - {EXPLICIT_BIG} | {RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST, JPEG_LS, JPEG_2000_LOSSLESS}
-"""What is transcoded. Lossy images stay as they are: decoded and coded again they would only grow. So do those in the retired byte
-order, of which every other value would have to be turned as well."""
+"""What is transcoded. Lossy images stay as they are: decoded and coded again they would only grow. So do those in the retired
+byte order, of which every other value would have to be turned as well."""
 
 
 def to_htj2k(data: bytes) -> bytes | None:
     """The same file in HTJ2K Lossless (1.2.840.10008.1.2.4.201), verified: every stored value of every frame was decoded again.
 
-    None where the file stays as it is: lossy, big-endian or in HTJ2K already, colour that is not RGB, or values beyond Bits Stored, as
-    old overlays are, which would be lost. Raises :class:`NotAcceptableError` for what cannot be decoded.
+    None where the file stays as it is: lossy, big-endian or in HTJ2K already, colour that is not RGB, values beyond Bits Stored,
+    as old overlays are, which would be lost. Raises :class:`NotAcceptableError` for what cannot be decoded.
     """
     image = open_image(data)
     if image.syntax not in LOSSLESS:
