@@ -96,7 +96,7 @@ def assess(
     if not matched:
         found = [each for each in findings if each.probability >= each.threshold and each.certainty != "low"]
         return _as_ordered(floor, ordered_priority, reason, found)
-    rule, finding = max(matched, key=lambda pair: (_weight(*pair), pair[1].probability, pair[1].finding))
+    rule, finding = max(matched, key=_strength)
     weight = max(_weight(rule, finding), floor)
     return Risk(
         urgency=_raised(rule.urgency, ordered_priority),
@@ -105,7 +105,7 @@ def assess(
         reason="; ".join(filter(None, (rule.reason.format(finding=finding.finding), reason))),
         finding=finding.finding,
         probability=finding.probability,
-        alert_class="" if rule.name in DEMOTED else rule.alert_class,
+        alert_class=_alert_class(rule),
     )
 
 
@@ -145,6 +145,16 @@ def _known_already(rule: FindingRule) -> FindingRule:
         alert_class="",
         reason="{finding} was accepted and signed within a day and is not larger: raised, nobody is paged again",
     )
+
+
+def _strength(pair: tuple[FindingRule, Finding]) -> tuple[float, bool, float, str]:
+    """What decides among findings: the class, then whether somebody is paged, so that a demoted rule hides no other's page."""
+    rule, finding = pair
+    return CLASS_WEIGHT[rule.urgency], bool(_alert_class(rule)), finding.probability, finding.finding
+
+
+def _alert_class(rule: FindingRule) -> str:
+    return "" if rule.name in DEMOTED else rule.alert_class
 
 
 def _weight(rule: FindingRule, finding: Finding) -> float:

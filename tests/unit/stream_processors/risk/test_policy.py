@@ -167,6 +167,16 @@ def test_a_rule_that_people_demoted_raises_in_the_worklist_only(monkeypatch: pyt
     assert (risk.urgency, risk.alert_class) == ("critical", "")
 
 
+def test_a_demoted_rule_hides_no_page_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "DEMOTED", frozenset({"R1"}))
+    found = [
+        replace(finding("intracranial-hemorrhage"), probability=0.99),
+        replace(finding("pneumothorax"), probability=0.91),
+    ]
+    risk = assess("analysed", "", found, "routine")
+    assert (risk.finding, risk.rule, risk.alert_class) == ("pneumothorax", "R2", "critical")
+
+
 def test_the_page_shows_the_rules_as_they_are() -> None:
     page = (ROOT / "docs" / "risk.md").read_text("utf-8")
     assert table() in page
