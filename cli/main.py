@@ -365,8 +365,11 @@ def simulate(
     except ValueError as error:
         raise _fail(str(error)) from error
     outcome = run(scenario)
-    if plot is not None:
-        command.draw(scenario, outcome, plot)
+    try:
+        if plot is not None:
+            command.draw(scenario, outcome, plot)
+    except OSError as error:
+        raise _fail(f"{plot}: {error.strerror}") from error
     if as_json:
         _tell(command.told(scenario, outcome))
     else:

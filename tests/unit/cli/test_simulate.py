@@ -38,3 +38,11 @@ def test_it_shows_a_table() -> None:
 
 def test_a_load_that_no_readers_can_read_is_refused() -> None:
     assert CliRunner().invoke(app, [*FEW, "--load", "1.2"]).exit_code == 1
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*FEW, "--plot", str(tmp_path / "missing" / "waits.png")])
+
+    assert done.exit_code == 1
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert "No such file" in done.output
