@@ -97,7 +97,7 @@ def assess(
         found = [each for each in findings if each.probability >= each.threshold and each.certainty != "low"]
         return _as_ordered(floor, ordered_priority, reason, found)
     rule, finding = max(matched, key=_strength)
-    weight = max(_weight(rule, finding), floor)
+    weight = max(floor, *(_weight(*pair) for pair in matched))
     return Risk(
         urgency=_raised(rule.urgency, ordered_priority),
         weight=round(weight, WEIGHT_DIGITS),

@@ -175,6 +175,7 @@ def test_a_demoted_rule_hides_no_page_of_another(monkeypatch: pytest.MonkeyPatch
     ]
     risk = assess("analysed", "", found, "routine")
     assert (risk.finding, risk.rule, risk.alert_class) == ("pneumothorax", "R2", "critical")
+    assert risk.weight == assess("analysed", "", found[:1], "routine").weight
 
 
 def test_the_page_shows_the_rules_as_they_are() -> None:
