@@ -8,7 +8,7 @@ from typing import Final
 from stream_processors.deidentification.refusal import RefusedError
 
 MAX_ITEMS: Final = 1_000_000
-"""Items and fragments of one file; a large enhanced object has some 100,000."""
+"""Items and fragments of one file, and what is noted of its elements; a large enhanced object has some 100,000."""
 
 MAX_SECONDS: Final = 20.0
 """Of processor time of one file's walk; a header of 100 MB takes less. Not by the clock: what a starved
@@ -42,8 +42,20 @@ class Budget:
         if self.items > MAX_ITEMS:
             raise RefusedError("too-large")
         if not self.items % ITEMS_BETWEEN_LOOKS:
-            now = time.thread_time()
-            if self.until < 0:
-                self.until = now + MAX_SECONDS
-            if now > self.until:
-                raise RefusedError("deadline")
+            self.look()
+
+    def look(self, noted: int = 0) -> None:
+        """Look at the time, and at how much was noted of single elements: memory is bounded, too.
+
+        Raises
+        ------
+        RefusedError
+            too-large or deadline, when the walk has had all that a file may have.
+        """
+        if noted > MAX_ITEMS:
+            raise RefusedError("too-large")
+        now = time.thread_time()
+        if self.until < 0:
+            self.until = now + MAX_SECONDS
+        if now > self.until:
+            raise RefusedError("deadline")

@@ -21,7 +21,7 @@ from stream_processors.deidentification.runs import (
     Found,
     bound_of,
 )
-from stream_processors.deidentification.walker import Walker
+from stream_processors.deidentification.walker import BYTES_BETWEEN_LOOKS, Walker
 
 FIRST_PIXELS: Final = 0x7FE00008
 """Pixels end a walk."""
@@ -106,10 +106,10 @@ def read_facts(  # noqa: C901, PLR0915 - a hot loop, as the walk
     raw, table = walker.raw, kinds(walker.profile, encoding)
     known, get, width, limit = table.runs, table.known.get, encoding.key_width, min(walker.size, len(raw))
     facts = Facts({}, encoding, [], [])
-    values, marks, runs = facts.values, facts.marks, facts.runs
+    values, marks, runs, pause = facts.values, facts.marks, facts.runs, at + BYTES_BETWEEN_LOOKS
     inside: Found = ()
     begin, group, count, beyond, over, behind = -1, -1, 0, BOUNDS[0], BOUNDS[0], -1
-    while at < walker.size:
+    while at < walker.size and (at < pause or (pause := walker.looked(at, walker.size, len(runs)))):
         size, tag = known.sizes.get(raw[at : at + HEAD], NOTHING)
         run = raw[at : at + size]
         found = known.facts.get(run)

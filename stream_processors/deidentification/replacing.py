@@ -33,6 +33,9 @@ MIN_NUMBER: Final = 6
 MAX_KNOWN: Final = 2048
 """Decisions remembered for a patient, and the bytes of the longest value among them."""
 MAX_KNOWN_BYTES: Final = 128
+MOST_TEXT_BYTES: Final = 1 << 20
+"""bytes of a text that is read for its words; of a longer one, which nobody wrote, nothing stays."""
+_READ_AS_TEXT: Final = frozenset({rules.CLEAN, rules.SCRUB, rules.MODEL, rules.CODE, rules.HOLD})
 MAX_WORDS: Final = 16
 """Sets of words remembered for a patient: names are written in more than one way."""
 
@@ -127,6 +130,8 @@ class Replacing:
         return self.known[key]
 
     def _value(self, tag: int, vr: str, rule: str, value: bytes, encoding: Encoding) -> bytes | None:
+        if len(value) > MOST_TEXT_BYTES and rule in _READ_AS_TEXT:
+            return b"REMOVED" if rule == rules.CLEAN and self.profile.basic(tag) == "D" else b""
         if rule == rules.EMPTY:
             return b"" if value else None
         if rule == rules.DUMMY and vr != "UI":

@@ -38,7 +38,7 @@ from stream_processors.deidentification.kinds import (
 from stream_processors.deidentification.profile import Profile
 from stream_processors.deidentification.refusal import MoreNeededError, RefusedError
 from stream_processors.deidentification.replacing import Replacing
-from stream_processors.deidentification.runs import HEAD
+from stream_processors.deidentification.runs import HEAD, MOST_ELEMENTS
 from stream_processors.deidentification.table import safe_private
 
 MAX_DEPTH: Final = 32
@@ -46,6 +46,9 @@ MAX_DEPTH: Final = 32
 
 MOST_BYTES_OF_SEQUENCE: Final = 1024
 """bytes of a nested sequence that is looked for among earlier ones."""
+
+BYTES_BETWEEN_LOOKS: Final = 64 * 1024
+"""bytes of elements from one look at the time to the next; nearly every data set is shorter."""
 
 MAX_REMEMBERED: Final = 8192
 """Harmless texts remembered, each no longer than the next constant."""
@@ -97,10 +100,10 @@ class Walker:
         """
         raw, edits, texts, numbers = self.raw, self.edits, self.texts, self.numbers
         table, again, _ = self.tables.get(encoding) or self._table(encoding)
-        get, limit, removed = table.met.get, min(end, len(raw)), 0
+        get, limit = table.met.get, min(end, len(raw))
+        pause, private, removed = min(limit, at + BYTES_BETWEEN_LOOKS), {} if depth else self.creators, 0
         harmless = _harmless if (plain := self.replacing.pattern is None) else {}
-        private: dict[int, str] = {} if depth else self.creators
-        while at < limit:
+        while at < pause or (at < limit and (pause := self.looked(at, limit))):
             size, code, tag, vr, rule, value_at, entry = get(raw[at : at + HEAD]) or self._meet(table, at)
             if size < 0:
                 size = value_at + entry.length_of(raw, at + entry.length_at)[0]
@@ -142,6 +145,17 @@ class Walker:
             at = stop
         self.delta -= removed
         return self._complete(at, end)
+
+    def looked(self, at: int, limit: int, runs: int = 0) -> int:
+        """Look whether a long data set may go on; give the place for the next look.
+
+        Raises
+        ------
+        RefusedError
+            too-large or deadline, for a file that is made of nothing but the smallest elements.
+        """
+        self.budget.look(runs * MOST_ELEMENTS + len(self.edits) + len(self.texts) + len(self.numbers))
+        return min(limit, at + BYTES_BETWEEN_LOOKS)
 
     def _table(self, encoding: Encoding) -> Table:
         return self.tables.setdefault(encoding, (kinds(self.profile, encoding), {}, set()))

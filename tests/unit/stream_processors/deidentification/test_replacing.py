@@ -227,3 +227,20 @@ def test_patients_share_only_what_another_would_get_too() -> None:
     assert not one.seeking(frozenset({"zqname"})).anybodys
     assert one.of_another.days != one.days
     assert one.of_another.patient != one.patient
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "rule", "new"),
+    [
+        (0x00104000, "UT", "clean-text", b""),
+        (0x00380500, "LO", "scrub", b""),
+        (0x300A0608, "LO", "clean-text", b"REMOVED"),
+        (0x00081090, "LO", "model", b""),
+        (0x00181020, "LO", "code", b""),
+        (0x00081010, "SH", "hold", b""),
+    ],
+)
+def test_of_a_text_longer_than_anybody_writes_nothing_stays(tag: int, vr: str, rule: str, new: bytes) -> None:
+    longest = b"chest " * (replacing.MOST_TEXT_BYTES // 6)
+    assert decides().value(tag, vr, rule, longest + b"chest ", EXPLICIT_LITTLE) == new
+    assert decides().value(tag, vr, rule, longest, EXPLICIT_LITTLE) is None

@@ -113,6 +113,33 @@ def test_a_walk_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch)
         deidentify(EXPLICIT + SEQUENCE + (ITEM + ITEM_END) * budget.ITEMS_BETWEEN_LOOKS + SEQUENCE_END, NAMES)
 
 
+@pytest.mark.parametrize(
+    ("around", "tag", "vr"),
+    [
+        (b"", 0x00080060, b"CS"),
+        (b"", 0x00091001, b"CS"),
+        (b"", 0x00280010, b"US"),
+        (SEQUENCE + ITEM, 0x00091001, b"CS"),
+    ],
+)
+def test_a_file_of_endless_elements_is_refused(
+    monkeypatch: pytest.MonkeyPatch, around: bytes, tag: int, vr: bytes
+) -> None:
+    monkeypatch.setattr(budget, "MAX_ITEMS", 500)
+    one = struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, 0)
+    with pytest.raises(RefusedError, match="too-large"):
+        deidentify(EXPLICIT + around + one * 20_000, NAMES)
+
+
+@pytest.mark.parametrize("around", [b"", SEQUENCE + ITEM], ids=["top", "item"])
+def test_a_walk_over_endless_elements_that_takes_too_long_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, around: bytes
+) -> None:
+    monkeypatch.setattr(budget, "MAX_SECONDS", -1.0)
+    with pytest.raises(RefusedError, match="deadline"):
+        deidentify(EXPLICIT + around + MODALITY * 20_000, NAMES)
+
+
 def test_a_file_without_a_transfer_syntax_is_refused() -> None:
     other = struct.pack("<HH2sH2s", 2, 0x16, b"AE", 2, b"AB")
     with pytest.raises(RefusedError, match="unsupported-transfer-syntax"):
