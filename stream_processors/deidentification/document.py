@@ -66,7 +66,8 @@ QUARANTINED: Final = f"""## What is not handed on
 | `unsupported-content` | a DICOMDIR describes files that are not there. Audio and raw data cannot be read |
 | all others | {OTHERS}: the file is broken, or the output did not verify |
 
-From the command line these files are encrypted and set aside whole. In the stream, files with pixels at risk leave a clean
+From the command line these files are encrypted and set aside whole. Links are not followed and pipes not read; they, and
+folders that cannot be listed, fail in the report and in the exit status. In the stream, files with pixels at risk leave a clean
 header without pixels, and the raw object stays in the encrypted tier.
 
 In the stream the options are a site's, in the settings; a site that names none has the default's:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.sealed_file import seal
 
 SEALED_SUFFIX: Final = ".sealed"
+LINK: Final = "link"
+SPECIAL_FILE: Final = "special-file"
+"""Reasons of what is not read: pipes, sockets and devices are special files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class Outcome:
     path: str
     """Relative to the input folder."""
     status: str
-    """`written`, `quarantined` or `failed` (could not be read or written)."""
+    """`written`, `quarantined` or `failed` (could not be read or written, or is no file that may be read)."""
     reason: str
     counts: dict[str, int]
     actions: list[tuple[str, str]]
@@ -59,7 +64,7 @@ class Folders:
         Raises
         ------
         ValueError
-            When one folder is, or lies in, another.
+            When one folder is, or lies in, another, or is no folder.
         """
         places = [each.resolve() for each in (self.source, self.output, self.quarantine)]
         for at, one in enumerate(places):
@@ -68,10 +73,35 @@ class Folders:
                     raise ValueError(
                         "input, output and quarantine must be three folders apart from each other"
                     )
+        if any(each.exists() and not each.is_dir() for each in places):
+            raise ValueError("input, output and quarantine must be folders")
 
-    def files(self) -> list[Path]:
-        """List the regular files of the input, links left out, in order."""
-        return sorted(path for path in self.source.rglob("*") if path.is_file() and not path.is_symlink())
+    def found(self) -> tuple[list[Path], list[Outcome]]:
+        """List the regular files of the input, in order, and what else is there and thus becomes nothing.
+
+        A link may lead anywhere and a pipe never ends: neither is read. That they, and folders that cannot be listed,
+        are left out must not look like success.
+        """
+        files: list[Path] = []
+        others: list[Outcome] = []
+        pending = [self.source]
+        while pending:
+            folder = pending.pop()
+            try:
+                entries = list(os.scandir(folder))
+            except OSError as error:
+                others.append(_failed(folder.relative_to(self.source).as_posix(), _kind(error)))
+                continue
+            for entry in entries:
+                path = folder / entry.name
+                if entry.is_file(follow_symlinks=False):
+                    files.append(path)
+                elif entry.is_dir(follow_symlinks=False):
+                    pending.append(path)
+                else:
+                    reason = LINK if entry.is_symlink() else SPECIAL_FILE
+                    others.append(_failed(path.relative_to(self.source).as_posix(), reason))
+        return sorted(files), sorted(others, key=lambda each: each.path)
 
 
 def run(folders: Folders, pseudonyms: Pseudonyms, profile: Profile, files: list[Path]) -> Iterator[Outcome]:
@@ -81,7 +111,17 @@ def run(folders: Folders, pseudonyms: Pseudonyms, profile: Profile, files: list[
         try:
             yield _one(folders, path, name, pseudonyms, profile)
         except OSError as error:
-            yield Outcome(name, "failed", type(error).__name__, {}, [])
+            yield _failed(name, _kind(error))
+
+
+def _kind(error: OSError) -> str:
+    """Name an error without the path in it: many kinds, a full disk's among them, have no class of their own."""
+    code = errno.errorcode.get(error.errno or 0, "")
+    return f"{type(error).__name__} {code}" if code and type(error) is OSError else type(error).__name__
+
+
+def _failed(name: str, reason: str) -> Outcome:
+    return Outcome(name, "failed", reason, {}, [])
 
 
 def _one(folders: Folders, path: Path, name: str, pseudonyms: Pseudonyms, profile: Profile) -> Outcome:
@@ -109,8 +149,12 @@ def _write(path: Path, data: bytes) -> None:
     """Write a whole file or none: a reader never sees half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, int]:

@@ -18,7 +18,7 @@ NONCE_BYTES: Final = 12
 def seal(plain: bytes, secret: bytes, name: str) -> bytes:
     """Encrypt a file under a key derived for it alone; `name` (its relative path) is bound to it."""
     salt, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
-    return MAGIC + salt + nonce + AESGCM(_key(secret, salt)).encrypt(nonce, plain, name.encode("utf-8"))
+    return MAGIC + salt + nonce + AESGCM(_key(secret, salt)).encrypt(nonce, plain, _bound(name))
 
 
 def unseal(sealed: bytes, secret: bytes, name: str) -> bytes:
@@ -35,9 +35,12 @@ def unseal(sealed: bytes, secret: bytes, name: str) -> bytes:
         raise ValueError("not a sealed file")
     at = len(MAGIC)
     salt, nonce = sealed[at : at + SALT_BYTES], sealed[at + SALT_BYTES : at + SALT_BYTES + NONCE_BYTES]
-    return AESGCM(_key(secret, salt)).decrypt(
-        nonce, sealed[at + SALT_BYTES + NONCE_BYTES :], name.encode("utf-8")
-    )
+    return AESGCM(_key(secret, salt)).decrypt(nonce, sealed[at + SALT_BYTES + NONCE_BYTES :], _bound(name))
+
+
+def _bound(name: str) -> bytes:
+    """Give the bytes of a path, which need not be UTF-8: old file systems hold other names."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def _key(secret: bytes, salt: bytes) -> bytes:
