@@ -29,7 +29,7 @@ ACTIONS: Final = {
     rules.CLEAN: "words stay that are on the list of vocabulary and are none of the patient's; all others go",
     rules.SCRUB: "emptied unless every word is on the list of vocabulary and none is the patient's",
     rules.MODEL: "as scrub, for the model of a device: several short numbers may follow each other in it",
-    rules.CODE: "a code or a version: emptied only when it holds a word of the patient's identity",
+    rules.CODE: "a code or a version: emptied when it holds a word of the patient's identity, or what is not ASCII",
     rules.NUMBER: "emptied unless it is a number, and none of the patient's",
     rules.CLEAN_ITEMS: "its items are read on, by the same rules",
     rules.PASS: "stays",

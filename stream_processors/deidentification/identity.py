@@ -39,6 +39,10 @@ MIN_WORD: Final = 3
 MAX_UID: Final = 64
 """characters (PS3.5 §9.1)."""
 
+LOWER: Final = bytes(range(256)).decode("latin-1").lower().encode("latin-1")
+"""For `bytes.translate`: lower case as of words that were noted as Latin-1, whatever the character set; `bytes.lower` knows
+ASCII only."""
+
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _NAME_PARTS = re.compile(r"[\^=\s,\\]+")
 _NO_EVIDENCE: Final = OWN_WORDS | CODE_WORDS | {"", REMOVED.lower()}
@@ -72,7 +76,7 @@ class Identity:
 
     def found_in(self, texts: list[bytes]) -> bool:
         """Whether any word or date stands in a text."""
-        together = b"\n".join(texts).lower().decode("latin-1")
+        together = b"\n".join(texts).translate(LOWER).decode("latin-1")
         found = frozenset(word for word in self.sought() if word in together)
         return bool(found) and matcher(found).search(together) is not None
 
@@ -84,10 +88,14 @@ def names_somebody(tag: int, vr: str) -> bool:
 
 @lru_cache(maxsize=256)
 def matcher(words: frozenset[str]) -> re.Pattern[str]:
-    """Match any word as a whole word, in any case; an empty set matches nothing."""
-    every = sorted(words, key=lambda each: (-len(each), each))
-    alternatives = "|".join(re.escape(each) for each in every) or "(?!)"
-    return re.compile(rf"(?<![^\W_])(?:{alternatives})(?![^\W_])", re.IGNORECASE)
+    """Match any word as a whole word, in any case; an empty set matches nothing.
+
+    A word with other than ASCII bytes counts within another, too: Chinese, Japanese and Thai have no space between words.
+    """
+    every = [re.escape(each) for each in sorted(words, key=lambda each: (-len(each), each))]
+    whole = "|".join(each for each in every if each.isascii()) or "(?!)"
+    anywhere = "|".join(each for each in every if not each.isascii()) or "(?!)"
+    return re.compile(rf"(?<![^\W_])(?:{whole})(?![^\W_])|(?:{anywhere})", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)

@@ -77,7 +77,7 @@ class Replacing:
             rules.NUMBER: lambda _tag, _vr, text: "" if self._numbers(text) or not is_number(text) else text,
             rules.SCRUB: lambda _tag, vr, text: text if self._harmless(text, vr) else "",
             rules.MODEL: lambda _tag, _vr, text: text if self._is_model(text) else "",
-            rules.CODE: lambda _tag, _vr, text: "" if self._names(text) or not text.isprintable() else text,
+            rules.CODE: lambda _tag, _vr, text: "" if self._names(text) or not _is_code(text) else text,
             rules.HOLD: lambda _tag, _vr, text: "" if self._names(text) else text,
         }
 
@@ -196,6 +196,11 @@ class Replacing:
         if is_placeholder_patient_id(patient_id):
             return self.pseudonyms.patient_id("", self.patient).encode("ascii")
         return self.pseudonyms.patient_id(self.issuer, patient_id).encode("ascii")
+
+
+def _is_code(text: str) -> bool:
+    """Whether a text can be a code or a version: what is not ASCII is a word of some language, which nothing here reads."""
+    return text.isascii() and text.isprintable()
 
 
 def _add(keys: set[tuple[Encoding, bytes]], key: tuple[Encoding, bytes]) -> None:

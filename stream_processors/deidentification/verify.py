@@ -18,7 +18,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from stream_processors.deidentification.codes import ALLOWED
 from stream_processors.deidentification.descriptors import cleaned, is_harmless
 from stream_processors.deidentification.dictionary import registered_type, vr_of
-from stream_processors.deidentification.identity import Identity, is_instance_uid
+from stream_processors.deidentification.identity import LOWER, Identity, is_instance_uid
 from stream_processors.deidentification.profile import METHOD, Profile
 from stream_processors.deidentification.refusal import RefusedError
 from stream_processors.deidentification.rules import CODE_VALUES
@@ -254,7 +254,7 @@ def _private_holds(each: Element, creators: dict[tuple[tuple[int, ...], int], st
 def _require_absent(header: bytes, profile: Profile, expected: Expected, held: set[str]) -> None:
     """Search the header as bytes, whatever the reader made of it."""
     identity = expected.identity
-    lowered = header.lower()
+    lowered = header.translate(LOWER)
     shifted = {shift_date(day, expected.days) for day in identity.dates}
     words = {
         word
