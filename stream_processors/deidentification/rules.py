@@ -15,6 +15,8 @@ SHORT_TEXT_VRS: Final = frozenset({"CS", "LO", "SH"})
 READABLE_VRS: Final = PROSE_VRS | SHORT_TEXT_VRS
 """Text that can be read and cleaned; names, nodes' titles and addresses cannot."""
 NUMBER_VRS: Final = frozenset({"DS", "IS"})
+STRING_VRS: Final = TEXT_VRS | NUMBER_VRS | {"AS", "DA", "DT", "TM", "UI"}
+"""What is coded as characters: as bytes or as binary numbers (OB, US) nobody would read it."""
 
 CODE_VALUES: Final = frozenset(
     {
@@ -35,6 +37,7 @@ ALWAYS_REMOVED: Final = frozenset(
         0x00120062,  # Patient Identity Removed: what the source claims; ours is written anew
         0x00120063,  # De-identification Method: cleaned, and written anew with ours behind it
         0x00280303,  # Longitudinal Temporal Information Modified
+        0x04000500,  # Encrypted Attributes Sequence: the original, for whoever has another's key
         0x00420010,  # Document Title: not in the table, and testers find names in it
     }
 )
@@ -124,7 +127,8 @@ def _kept(tag: int, vr: str) -> str:
 
 def _misplaced(vr: str, known: str) -> bool:
     """Whether the coded VR is of another kind than the dictionary's."""
-    return vr not in known and (vr == "SQ" or known == "SQ" or (vr in TEXT_VRS) != (known in TEXT_VRS))
+    other = (vr in TEXT_VRS) != (known in TEXT_VRS) or (known in STRING_VRS and vr not in STRING_VRS)
+    return vr not in known and (vr == "SQ" or known == "SQ" or other)
 
 
 def unlisted(profile: Profile, tag: int, vr: str) -> str:

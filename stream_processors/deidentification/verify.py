@@ -45,6 +45,7 @@ MIN_DISTINCTIVE_DIGITS: Final = 8
 _PSEUDONYM = re.compile(r"[0-9a-f]{32}")
 _SHORT_TEXT = ("CS", "LO", "SH")
 _PROSE = ("LT", "ST", "UC", "UT")
+_STRINGS = frozenset(("PN", "AE", "UR", "AS", "DA", "DS", "DT", "IS", "TM", "UI", *_SHORT_TEXT, *_PROSE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def _state(profile: Profile, tag: int, vr: str) -> str:
     if vr == "UN" and public:
         vr = vr_of(tag)
     nameless = tag & 0xFFFF == 0 or tag >> 16 < 4 or vr in ("", "UN") or not (public or action)
-    if action == "X" or nameless or tag in (0x00420010, *MARKS - {0x00120064}):
+    if action == "X" or nameless or tag in (0x00420010, 0x04000500, *MARKS - {0x00120064}):
         return "absent"
     if tag == 0x00080005 and vr != "CS":  # without it texts are read otherwise, and pydicom reads nothing
         return "absent"
@@ -202,7 +203,7 @@ def _unlisted_state(profile: Profile, tag: int, vr: str) -> str:
     if vr in by_vr:
         return by_vr[vr]
     known = dictionary_VR(tag)
-    return "absent" if known[:2] in (*_SHORT_TEXT, *_PROSE, "PN", "AE", "UR") and vr not in known else "any"
+    return "absent" if known in _STRINGS and vr != known else "any"
 
 
 def _holds(state: str, each: Element, expected: Expected, shifted: set[str]) -> bool:

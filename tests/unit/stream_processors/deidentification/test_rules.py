@@ -5,6 +5,7 @@ import pytest
 from stream_processors.deidentification import DEFAULT, Profile
 from stream_processors.deidentification.rules import is_vocabulary_uid, rule, unlisted
 from stream_processors.deidentification.table import read_rows
+from stream_processors.deidentification.verify import _state
 
 BASIC = Profile(frozenset())
 UIDS = Profile(frozenset({"113110"}))
@@ -163,3 +164,16 @@ def test_a_row_counts_where_the_dictionary_does_not_know_its_attribute() -> None
 def test_uids_of_vocabularies_and_versions_name_nobody(tag: int) -> None:
     assert is_vocabulary_uid(tag) is True
     assert is_vocabulary_uid(0x00080018) is False
+
+
+@pytest.mark.parametrize("tag", [0x00180080, 0x00200013, 0x0014407A, 0x0070031B, 0x40101026], ids=hex)
+@pytest.mark.parametrize("vr", ["OB", "OW", "US", "FD"])
+def test_what_is_coded_as_characters_does_not_pass_as_bytes(tag: int, vr: str) -> None:
+    assert rule(DEFAULT, tag, vr) == "remove"
+    assert _state(DEFAULT, tag, vr) == "absent"
+
+
+@pytest.mark.parametrize("vr", ["SQ", "UN"])
+def test_originals_that_somebody_else_encrypted_go(vr: str) -> None:
+    assert rule(DEFAULT, 0x04000500, vr) == "remove"
+    assert _state(DEFAULT, 0x04000500, vr) == "absent"
