@@ -35,9 +35,26 @@ _ROUND = re.compile(r"[1-9][0-9]{0,2}000")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NEVER = re.compile(r"[^\x20-\x7e]|[@^=]|(?<!\bhttp:)(?<!\bhttps:)//")
 """Control and foreign characters, marks of addresses and of person names; of a web address each part is a word."""
+_MONTH = r"(?:jan|feb|mar|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-z]{0,6}"
 _DATE = re.compile(
-    r"(?<![0-9])(?:(?:19|20)[0-9]{2}[-/. ]?[01][0-9][-/. ]?[0-3][0-9]|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:19|20)?[0-9]{2})(?![0-9])"
+    r"(?<![0-9])(?:"
+    r"(?:19|20)[0-9]{2}[-/. ]?[01][0-9][-/. ]?[0-3][0-9]"
+    r"|(?:19|20)[0-9]{2}[-/.][01]?[0-9][-/.][0-3]?[0-9]"
+    r"|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:19|20)?[0-9]{2}"
+    rf"|[0-3]?[0-9](?:st|nd|rd|th)?[-/._, ]{{0,2}}{_MONTH}[-/._, ]{{0,2}}(?:19|20)[0-9]{{2}}"
+    rf"|[0-3]?[0-9][-/.]?{_MONTH}[-/.]?[0-9]{{2}}"
+    rf"|(?<![a-z0-9]){_MONTH}[-/._ ]{{0,2}}[0-3]?[0-9](?:st|nd|rd|th)?[-/._, ]{{1,2}}(?:19|20)[0-9]{{2}}"
+    r"|[0-2]?[0-9]:[0-5][0-9]:[0-5][0-9]"
+    r")(?![0-9])",
+    re.IGNORECASE,
 )
+"""Dates as people and machines write them, and times of day to the second."""
+_OLD = r"0?(?:9[1-9]|1[0-4][0-9])"
+_OLDEST = re.compile(
+    rf"(?<![a-z])aged?:?\s*{_OLD}(?![0-9.])|(?<![0-9.]){_OLD}[ -]?y(?:[/. ]?o|rs?|ears?)?(?![a-z])",
+    re.IGNORECASE,
+)
+"""Ages over the highest that stays (`values.OLDEST_AGE`); 90Y is also a nuclide."""
 _LONG_NUMBER = re.compile(r"[0-9](?:[ \-./()]{0,2}[0-9]){6,}")
 """Seven digits and more, whatever stands between: ids, telephones, dates."""
 _TITLED = re.compile(
@@ -58,7 +75,7 @@ def is_harmless(text: str, *, code: bool = False, model: bool = False) -> bool:
     In the model of a device short numbers may follow each other ("9840 500 70201").
     """
     free = FREE_LETTERS_OF_CODE if code else FREE_LETTERS
-    if _NEVER.search(text) or _DATE.search(text) or _TITLED.search(text):
+    if _NEVER.search(text) or _DATE.search(text) or _TITLED.search(text) or _OLDEST.search(text):
         return False
     if not model and _LONG_NUMBER.search(text):
         return False
@@ -70,7 +87,7 @@ def cleaned(text: str) -> str:
     if is_harmless(text):
         return text
     struck = bytearray(len(text))
-    for shape in (_TITLED, _LONG_NUMBER, _DATE, _NEVER):
+    for shape in (_TITLED, _LONG_NUMBER, _DATE, _OLDEST, _NEVER):
         for found in shape.finditer(text):
             struck[found.start() : found.end()] = b"\1" * (found.end() - found.start())
     return " ".join(

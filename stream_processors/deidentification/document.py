@@ -26,8 +26,9 @@ ACTIONS: Final = {
     rules.KEEP: "kept as a code of the standard, a number, or an age with 90 years as the highest",
     rules.AGE: "an age, with 90 years as the highest",
     rules.HOLD: "kept unless it holds a word of the patient's identity",
-    rules.CLEAN: "words stay that are on the list of vocabulary and are none of the patient's; all others go",
-    rules.SCRUB: "emptied unless every word is on the list of vocabulary and none is the patient's",
+    rules.CLEAN: "words stay that are on the list of vocabulary and are none of the patient's; all others go, and so do dates, "
+    "times of day, long numbers and ages over 90",
+    rules.SCRUB: "emptied unless all of it stays under clean-text",
     rules.MODEL: "as scrub, for the model of a device: several short numbers may follow each other in it",
     rules.CODE: "a code or a version: emptied when it holds a word of the patient's identity, or what is not ASCII",
     rules.NUMBER: "emptied unless it is a number, and none of the patient's",
