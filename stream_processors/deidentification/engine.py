@@ -136,8 +136,9 @@ def _plan(source: Part10, pseudonyms: Pseudonyms, profile: Profile, policy: Pixe
     syntax = verdict.transfer_syntax_uid or source.transfer_syntax_uid
     codes = tuple(sorted({*profile.codes, *verdict.codes})) if verdict.codes else profile.codes
     edits: list[Edit] = []
+    pieces: tuple[bytes | Range, ...]
     if ours is not None:
-        pieces, header_size = ours, source.size
+        pieces, header_size = ours, ours[0].stop
     else:
         edits = _edits(file, verdict, syntax, codes)
         pieces, header_size = _pieces(file, edits, verdict, syntax, codes)
@@ -343,7 +344,7 @@ def _pixels(file: _File, verdict: Verdict) -> tuple[bytes | Range, ...]:
     return Range(begin, begin + size), Range(begin + size, end, BLANK)
 
 
-def _own_pieces(file: _File) -> tuple[bytes | Range, ...] | None:
+def _own_pieces(file: _File) -> tuple[Range, ...] | None:
     """Recognise our own output by the keyed authenticator over its header and by nothing else.
 
     What is authentic is the header, and pixels that were cleaned: under such a header others would pass unseen. Native

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import RLELossless
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
 from stream_processors.deidentification import RefusedError, deidentify, files
@@ -45,3 +47,15 @@ def test_a_refused_file_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="truncated"):
         deidentify_file(tmp_path / "in", tmp_path / "out", NAMES)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_run_over_compressed_pixels_changes_nothing(tmp_path: Path) -> None:
+    image = ct_slice()
+    image.file_meta.TransferSyntaxUID = RLELossless
+    image.PixelData = encapsulate([bytes(range(200)), bytes(300)])
+    image["PixelData"].VR = "OB"
+    (tmp_path / "in").write_bytes(to_bytes(image))
+    deidentify_file(tmp_path / "in", tmp_path / "out", NAMES)
+    again = deidentify_file(tmp_path / "out", tmp_path / "again", NAMES)
+    assert again.report.own_output
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "out").read_bytes()
