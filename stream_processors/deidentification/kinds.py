@@ -28,6 +28,9 @@ PLAIN_CODES: Final = frozenset({PASS, REMOVE, TEXT, NUMBER, FIXED, CHANGE})
 _OWN_DUMMIES: Final = frozenset({0x00100020, ENCAPSULATED_DOCUMENT})
 """Patient ID becomes a pseudonym, a document nothing."""
 
+_NEVER_SAFE: Final = frozenset({"AE", "AS", "DA", "DT", "PN", "TM", "UR"})
+"""Names, dates and addresses, where the list has something else."""
+
 _CODES: Final = {
     rules.PASS: PASS, rules.REMOVE: REMOVE, rules.SCRUB: TEXT, rules.NUMBER: NUMBER,
     rules.CLEAN_ITEMS: ITEMS,
@@ -154,12 +157,11 @@ are dropped."""
 
 
 def as_safe(entry: Entry, listed: str, encoding: Encoding) -> Entry:
-    """Treat a safe private attribute by the VR that the list gives it."""
-    vr = (
-        entry.vr
-        if encoding.explicit and entry.vr not in ("UN", "")
-        else listed.split("/", maxsplit=1)[0] or "LO"
-    )
+    """Treat a safe private attribute by its VR; a text coded as bytes, or a date in place of one, is not what is safe."""
+    every = (listed or "LO").split("/")
+    vr = entry.vr if encoding.explicit and entry.vr not in ("UN", "") else every[0]
+    if vr not in every and (vr in _NEVER_SAFE or (listed and _is_bytes(vr) and not _is_bytes(every[0]))):
+        return entry._replace(code=REMOVE, vr=vr, rule=rules.REMOVE)
     if vr == "SQ":
         return entry._replace(code=ITEMS, vr=vr, rule=rules.CLEAN_ITEMS)
     if vr in rules.TEXT_VRS or vr in rules.NUMBER_VRS:
@@ -167,6 +169,11 @@ def as_safe(entry: Entry, listed: str, encoding: Encoding) -> Entry:
     if vr == "UI":
         return entry._replace(code=CHANGE, vr=vr, rule=rules.MAP_UID)
     return entry._replace(code=PASS, vr=vr, rule=rules.PASS)
+
+
+def _is_bytes(vr: str) -> bool:
+    """Whether nobody reads what is coded so."""
+    return vr not in rules.STRING_VRS and vr != "SQ"
 
 
 @lru_cache(maxsize=64)

@@ -249,7 +249,10 @@ def _private_holds(each: Element, creators: dict[tuple[tuple[int, ...], int], st
         creators[each.around, group << 8 | element] = creator
         return any(known[0] == creator for known in safe_private())
     creator = creators.get((each.around, group << 8 | element >> 8), "")
-    return (creator, group, element & 0xFF) in safe_private()
+    listed = safe_private().get((creator, group, element & 0xFF))
+    return listed is not None and (
+        each.vr in listed or each.vr not in ("AE", "AS", "DA", "DT", "PN", "TM", "UR")
+    )
 
 
 def _require_absent(header: bytes, profile: Profile, expected: Expected, held: set[str]) -> None:

@@ -42,6 +42,15 @@ def key(encoding: Encoding, tag: int, vr: str) -> bytes:
         ("UN", "SQ", "SQ", rules.CLEAN_ITEMS),
         ("UN", "OB", "OB", rules.PASS),
         ("SH", "FL", "SH", rules.HOLD),
+        ("SL", "UL", "SL", rules.PASS),
+        ("OB", "", "OB", rules.PASS),
+        ("OB", "LO", "OB", rules.REMOVE),
+        ("OB", "SQ", "OB", rules.REMOVE),
+        ("OW", "OW/OB", "OW", rules.PASS),
+        ("OB", "OW/OB", "OB", rules.PASS),
+        ("DA", "LO", "DA", rules.REMOVE),
+        ("DT", "", "DT", rules.REMOVE),
+        ("PN", "LO", "PN", rules.REMOVE),
     ],
 )
 def test_a_safe_private_attribute_is_what_the_file_says_or_what_the_list_says(
@@ -50,7 +59,7 @@ def test_a_safe_private_attribute_is_what_the_file_says_or_what_the_list_says(
     entry = NO_ENTRY._replace(vr=coded)
     safe = as_safe(entry, listed, EXPLICIT_LITTLE)
     assert (safe.vr, safe.rule) == (vr, rule)
-    assert safe.code == {rules.CLEAN_ITEMS: ITEMS, rules.PASS: PASS}.get(rule, CHANGE)
+    assert safe.code == {rules.CLEAN_ITEMS: ITEMS, rules.PASS: PASS, rules.REMOVE: REMOVE}.get(rule, CHANGE)
     implicit = as_safe(entry._replace(vr="XX"), listed, IMPLICIT_LITTLE)
     assert implicit.vr == (listed.split("/", maxsplit=1)[0] or "LO")
 
