@@ -10,7 +10,9 @@ from pydicom.uid import RLELossless
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
 from stream_processors.deidentification import RefusedError, deidentify, files
+from stream_processors.deidentification.codestreams import DELIMITER
 from stream_processors.deidentification.files import deidentify_file
+from stream_processors.deidentification.pixels_at_risk import Pixels, Verdict
 from tests.support.dicoms import ct_slice, to_bytes
 
 NAMES = Pseudonyms(PseudonymKey("epoch-1", hashlib.sha256(b"a test master").digest()))
@@ -49,13 +51,42 @@ def test_a_refused_file_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_second_run_over_compressed_pixels_changes_nothing(tmp_path: Path) -> None:
+def compressed() -> bytes:
     image = ct_slice()
     image.file_meta.TransferSyntaxUID = RLELossless
     image.PixelData = encapsulate([bytes(range(200)), bytes(300)])
     image["PixelData"].VR = "OB"
-    (tmp_path / "in").write_bytes(to_bytes(image))
+    return to_bytes(image)
+
+
+def test_a_second_run_over_compressed_pixels_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(compressed())
     deidentify_file(tmp_path / "in", tmp_path / "out", NAMES)
     again = deidentify_file(tmp_path / "out", tmp_path / "again", NAMES)
     assert again.report.own_output
     assert (tmp_path / "again").read_bytes() == (tmp_path / "out").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("value", "holds"),
+    [
+        (encapsulate([b"cleaned!"]) + DELIMITER, True),
+        (encapsulate([b"cleaned!"]), False),
+        (b"no fragments", False),
+    ],
+)
+def test_compressed_pixels_that_were_cleaned_are_read_again_and_written(
+    tmp_path: Path, value: bytes, holds: bool
+) -> None:
+    def cleans(_pixels: Pixels) -> Verdict:
+        return Verdict(value=value, vr="OB", codes=("113101",))
+
+    (tmp_path / "in").write_bytes(compressed())
+    if not holds:
+        with pytest.raises(RefusedError, match="verification-failed"):
+            deidentify_file(tmp_path / "in", tmp_path / "out", NAMES, policy=cleans)
+        return
+    deidentify_file(tmp_path / "in", tmp_path / "out", NAMES, policy=cleans)
+    assert (tmp_path / "out").read_bytes() == deidentify(compressed(), NAMES, policy=cleans).data
+    again = deidentify_file(tmp_path / "out", tmp_path / "again", NAMES)
+    assert again.report.own_output
