@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import permutations
 from typing import Final
 
 from schemas.identifiers import is_placeholder_patient_id
@@ -35,6 +37,11 @@ IDENTITY_TAGS: Final = frozenset(
 
 MIN_WORD: Final = 3
 """characters; a shorter part of a name ("Li") would be found in half of all headers."""
+
+MIN_PART: Final = 2
+MOST_PARTS: Final = 3
+"""characters of a part, and parts of a name, that are looked for together where one alone is too short."""
+_BETWEEN: Final = (" ", ", ", ",", "-", "_", ".")
 
 MAX_UID: Final = 64
 """characters (PS3.5 §9.1)."""
@@ -125,7 +132,15 @@ def _dates(value: bytes) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _names(value: bytes) -> tuple[str, ...]:
-    return tuple(_word(part) for part in _NAME_PARTS.split(value.decode("latin-1")))
+    parts = _NAME_PARTS.split(value.decode("latin-1"))
+    return (*map(_word, parts), *_short_names(part.strip(" \0").lower() for part in parts))
+
+
+def _short_names(parts: Iterable[str]) -> Iterator[str]:
+    """Give names whose parts are too short to be looked for alone as they are written together: "Wu Li", "Li, Wu"."""
+    short = [part for part in parts if MIN_PART <= len(part) < MIN_WORD][:MOST_PARTS]
+    for one, other in permutations(short, 2):
+        yield from (f"{one}{between}{other}" for between in _BETWEEN)
 
 
 def _word(text: str) -> str:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+from io import BytesIO
 
+import pydicom
 import pytest
 
 from schemas.identifiers import PseudonymKey, Pseudonyms
@@ -57,6 +59,23 @@ def test_a_version_that_is_not_ascii_goes() -> None:
     for new, stays in (("VB42 Zörg", False), ("VB42 Zorg", True)):
         raw = _filled(to_bytes(source), b"{CODE}", new.encode("latin-1"))
         assert (new.encode("latin-1") in deidentify(raw, NAMES).data) == stays
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "stays"),
+    [
+        ("Wu^Li", "CT of Wu Li with contrast", "CT of with contrast"),
+        ("WU^LI", "Li, Wu chest", "chest"),
+        ("Ng^Al^Jo", "chest ng-jo", "chest"),
+        ("Wu^Li", "Li chest Wu", "Li chest Wu"),
+        ("A^B", "A B chest", "A B chest"),
+    ],
+)
+def test_a_name_of_two_letters_is_found_beside_the_other(name: str, text: str, stays: str) -> None:
+    source = ct_slice()
+    source.PatientName, source.StudyDescription = name, text
+    clean = pydicom.dcmread(BytesIO(deidentify(to_bytes(source), NAMES).data))
+    assert clean.StudyDescription == stays
 
 
 def test_the_verifier_finds_a_name_in_another_case_than_it_was_noted() -> None:
