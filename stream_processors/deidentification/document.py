@@ -70,8 +70,9 @@ QUARANTINED: Final = f"""## What is not handed on
 From the command line these files are encrypted and set aside whole. Links are not followed and pipes not read; they, and
 folders that cannot be listed, fail in the report and in the exit status. Paths stay as they are, in OUT, in the quarantine
 and in the report: a file name that identifies somebody has to be changed before. Who has the key opens what is set aside
-with `unseal(bytes, key, path)` of `stream_processors.deidentification.sealed_file`; `path` is the one in the report. In the stream, files with pixels at risk leave a clean
-header without pixels, and the raw object stays in the encrypted tier.
+with `unseal(bytes, key, path)` of `stream_processors.deidentification.sealed_file`; `path` is the one in the report.
+
+In the stream, files with pixels at risk leave a clean header without pixels, and the raw object stays in the encrypted tier.
 
 In the stream the options are a site's, in the settings; a site that names none has the default's:
 
