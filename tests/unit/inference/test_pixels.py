@@ -208,8 +208,49 @@ def test_the_viewer_shows_the_middle_frame():
     assert shown[128:].mean() < 5
 
 
-def test_the_viewer_shows_a_file_whose_window_makes_no_sense_as_one_without():
-    shown = pixels.display_array(changed(WindowCenter="0", WindowWidth="0"))
+@pytest.mark.parametrize(
+    "void",
+    [
+        {"WindowCenter": "0", "WindowWidth": "0"},
+        {"WindowCenter": None},
+        {"WindowWidth": ""},
+        {"VOILUTSequence": [pydicom.Dataset()]},
+    ],
+)
+def test_the_viewer_shows_a_file_whose_window_makes_no_sense_as_one_without(void):
+    shown = pixels.display_array(changed(**void))
+
+    np.testing.assert_array_equal(shown, pixels.display_array(changed(WindowCenter=None, WindowWidth=None)))
+
+
+RAMP = np.repeat(np.arange(256, dtype=np.uint16) * 16, 224).reshape(256, 224)
+"""0 to 4080, from top to bottom."""
+
+
+@pytest.mark.parametrize("part", [slice(0, 256), slice(100, 160)])
+def test_the_viewer_shows_a_value_as_bright_as_the_window_says_whatever_else_the_picture_holds(part):
+    rows = np.repeat(RAMP[part][:, :1], 224, axis=1)
+    elements = {"Rows": len(rows), "WindowCenter": "2048", "WindowWidth": "1025", "PixelData": rows.tobytes()}
+
+    shown = pixels.display_array(changed(**elements))
+
+    wanted = np.clip((rows - 2047.5) / 1024 + 0.5, 0, 1) * 255
+    np.testing.assert_allclose(shown.astype(float), wanted, atol=1)
+
+
+def test_the_viewer_shows_what_a_table_of_the_file_says():
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.LUTData = [4096, 0, 12], [value // 2 for value in range(4096)]
+    table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
+    elements = {"VOILUTSequence": [table], "PixelData": RAMP.tobytes()}
+
+    shown = pixels.display_array(changed(**elements))
+
+    np.testing.assert_allclose(shown.astype(int), RAMP.astype(int) // 2 * 255 // 4095, atol=1)
+
+
+def test_the_viewer_passes_over_a_window_that_leaves_next_to_nothing():
+    shown = pixels.display_array(changed(WindowCenter="0", WindowWidth="1000000"))
 
     np.testing.assert_array_equal(shown, pixels.display_array(changed(WindowCenter=None, WindowWidth=None)))
 
