@@ -118,8 +118,9 @@ def page() -> str:
 ## What the table does not list
 
 Private attributes go, but for the Safe Private list under 113111. Overlay (60xx) and curve (50xx) groups go whole,
-labels and descriptions included; so do group lengths, unknown attributes, Document Title, the preamble, file meta but for
-what names the file, and whatever trails the data set. What earlier steps wrote into (0012,0063) and (0012,0064) is cleaned
+labels and descriptions included; so do group lengths, unknown attributes, Document Title, keys as bytes (Record Key), the
+preamble, file meta but for what names the file, and whatever trails the data set. What earlier
+steps wrote into (0012,0063) and (0012,0064) is cleaned
 and stays before what we did, which stands last: the standard has both added to (PS3.15 §E.1.1); an earlier promise of a cleaning
 that was not done here does not stay. Text under an attribute that the dictionary knows as a number goes, and so does what it
 knows as characters and is coded as bytes. Originals that somebody else encrypted (0400,0500) go. All else goes by its VR:

@@ -36,8 +36,12 @@ ALWAYS_REMOVED: Final = frozenset(
         0x00080001,  # Length to End: a length of the source
         0x00120062,  # Patient Identity Removed: what the source claims; ours is written anew
         0x00120063,  # De-identification Method: cleaned, and written anew with ours behind it
+        0x0008041B,  # Record Key, Prior Record Key: of a site's archive, as bytes
+        0x0008041C,
         0x00280303,  # Longitudinal Temporal Information Modified
         0x04000500,  # Encrypted Attributes Sequence: the original, for whoever has another's key
+        0x0040A074,  # Object Binary Identifier, and of a directory: in place of a UID, once on trial
+        0x0040A089,
         0x00420010,  # Document Title: not in the table, and testers find names in it
     }
 )

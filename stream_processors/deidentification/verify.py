@@ -45,6 +45,8 @@ MIN_DISTINCTIVE_DIGITS: Final = 8
 _PSEUDONYM = re.compile(r"[0-9a-f]{32}")
 _SHORT_TEXT = ("CS", "LO", "SH")
 _PROSE = ("LT", "ST", "UC", "UT")
+_GONE = (0x0008041B, 0x0008041C, 0x0040A074, 0x0040A089, 0x00420010, 0x04000500)
+"""Keys and identifiers as bytes, a document's title, encrypted originals."""
 _STRINGS = frozenset(("PN", "AE", "UR", "AS", "DA", "DS", "DT", "IS", "TM", "UI", *_SHORT_TEXT, *_PROSE))
 
 
@@ -158,7 +160,7 @@ def _state(profile: Profile, tag: int, vr: str) -> str:
     if vr == "UN" and public:
         vr = vr_of(tag)
     nameless = tag & 0xFFFF == 0 or tag >> 16 < 4 or vr in ("", "UN") or not (public or action)
-    if action == "X" or nameless or tag in (0x00420010, 0x04000500, *MARKS - {0x00120064}):
+    if action == "X" or nameless or tag in (*_GONE, *MARKS - {0x00120064}):
         return "absent"
     if tag == 0x00080005 and vr != "CS":  # without it texts are read otherwise, and pydicom reads nothing
         return "absent"

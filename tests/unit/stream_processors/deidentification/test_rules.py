@@ -24,6 +24,10 @@ EVERY = Profile(frozenset({"113104", "113105", "113107", "113108", "113109", "11
         (0x00120064, "SQ", "items", "items"),
         (0x00280303, "CS", "remove", "remove"),
         (0x00420010, "ST", "remove", "remove"),  # Document Title
+        (0x0008041B, "OB", "remove", "remove"),  # Record Key
+        (0x0008041C, "OB", "remove", "remove"),
+        (0x0040A074, "OB", "remove", "remove"),  # Object Binary Identifier
+        (0x0040A089, "OB", "remove", "remove"),
         (0x00001000, "UI", "remove", "remove"),  # a command
         (0x00020010, "UI", "remove", "remove"),  # file meta
         (0x00041220, "SQ", "items", "items"),
