@@ -20,7 +20,7 @@ CODES = {
 
 SPEC = demonstration(
     Path(__file__),
-    version=2,
+    version=3,
     image=TensorSpec("image", "uint16", (1, SIDE, SIDE), "chw"),
     cells=CELLS,
     codes=CODES,

@@ -19,6 +19,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
@@ -131,6 +132,7 @@ def _with(tree: ast.Module, node: ast.AST, new: ast.AST) -> str | None:
 def _functions(holder: Any, module: str) -> Iterator[tuple[str, FunctionType]]:
     for name, value in list(vars(holder).items()):
         plain = value.fget if isinstance(value, property) else getattr(value, "__wrapped__", value)
+        plain = value.func if isinstance(value, cached_property) else plain
         if isinstance(plain, FunctionType) and plain.__module__ == module:
             yield name, plain
         elif isinstance(value, type) and value.__module__ == module:

@@ -22,7 +22,7 @@ def unit(seed: int) -> Unit:
 
 RECIPE = Recipe(
     name="brain_mr_demo",
-    version=2,
+    version=3,
     labels=brain_mr.LABELS,
     values="signal",
     dtype="uint16",
@@ -30,11 +30,11 @@ RECIPE = Recipe(
     side=SIDE,
     cells=CELLS,
     generator_version=brain_mr.GENERATOR_VERSION,
-    training_images=4800,
-    epochs=9,
+    training_images=14_400,
+    epochs=12,
     example=example,
     unit=unit,
-    calibration_units=500,
+    calibration_units=1500,
     test_units=500,
     truth="pixels of which a lesion is 40 % or more; all the lesions of an image together.",
     subgroups=("noise", "atrophy"),

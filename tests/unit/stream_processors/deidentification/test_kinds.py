@@ -51,6 +51,10 @@ def key(encoding: Encoding, tag: int, vr: str) -> bytes:
         ("DA", "LO", "DA", rules.REMOVE),
         ("DT", "", "DT", rules.REMOVE),
         ("PN", "LO", "PN", rules.REMOVE),
+        ("AE", "SH", "AE", rules.REMOVE),
+        ("AS", "LO", "AS", rules.REMOVE),
+        ("TM", "SH", "TM", rules.REMOVE),
+        ("UR", "UT", "UR", rules.REMOVE),
     ],
 )
 def test_a_safe_private_attribute_is_what_the_file_says_or_what_the_list_says(

@@ -241,6 +241,33 @@ def test_patients_share_only_what_another_would_get_too() -> None:
     ],
 )
 def test_of_a_text_longer_than_anybody_writes_nothing_stays(tag: int, vr: str, rule: str, new: bytes) -> None:
-    longest = b"chest " * (replacing.MOST_TEXT_BYTES // 6)
-    assert decides().value(tag, vr, rule, longest + b"chest ", EXPLICIT_LITTLE) == new
+    longest = b"arm " * (replacing.MOST_TEXT_BYTES // 4)
+    assert len(longest) == replacing.MOST_TEXT_BYTES
+    assert decides().value(tag, vr, rule, longest + b"arm ", EXPLICIT_LITTLE) == new
     assert decides().value(tag, vr, rule, longest, EXPLICIT_LITTLE) is None
+
+
+def test_of_runs_that_name_somebody_no_more_are_noted_than_the_bound_says() -> None:
+    one, none, most = decides(), frozenset[str](), replacing.MAX_KNOWN
+    for each in range(most):
+        one.remember(EXPLICIT_LITTLE, b"%d" % each, Done(b"", (), b"", none, none, none), is_anybodys=False)
+    assert len(one.personal) == most
+    assert one.is_first((EXPLICIT_LITTLE, b"0"))
+    one.remember(EXPLICIT_LITTLE, b"more", Done(b"", (), b"", none, none, none), is_anybodys=False)
+    assert one.personal == {(EXPLICIT_LITTLE, b"more")}
+    assert not one.is_first((EXPLICIT_LITTLE, b"0"))
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "rule", "padded", "bare"),
+    [
+        (0x00080018, "UI", "new-uid", b"1.2.3\0", b"1.2.3"),
+        (0x00080018, "UI", "new-uid", b"1.2.3 \\1.2.4\0", b"1.2.3\\1.2.4"),
+        (0x00100020, "LO", "dummy", b"ZQ 1 ", b"ZQ 1"),
+        (0x00100020, "LO", "dummy", b"ZQ 1\0", b"ZQ 1"),
+    ],
+)
+def test_padding_decides_nothing(tag: int, vr: str, rule: str, padded: bytes, bare: bytes) -> None:
+    assert decides().value(tag, vr, rule, padded, EXPLICIT_LITTLE) == decides().value(
+        tag, vr, rule, bare, EXPLICIT_LITTLE
+    )
