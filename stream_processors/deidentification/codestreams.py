@@ -1,6 +1,7 @@
 """Text inside compressed pixels: comments and application data, which decoders skip and people forget.
 
-They are blanked where they stand. No byte moves, so fragments, offset tables and every other length stay true.
+They are blanked where they stand, an encoder's own name and version apart. No byte moves, so fragments, offset tables and
+every other length stay true.
 """
 
 from __future__ import annotations
@@ -39,6 +40,12 @@ SOI, EOI, SOS, COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
 J2K_SOC, J2K_TILE, J2K_DATA, J2K_COMMENT = 0x4F, 0x90, 0x93, 0x64
 """JPEG 2000's markers (ITU-T T.800 table A.2)."""
 JPEG_BEGINS, J2K_BEGINS = bytes((0xFF, SOI)), bytes((0xFF, J2K_SOC))
+
+_ENCODER = re.compile(
+    rb"(?:Creat(?:ed by|or):? )?(?:GDCM/)?(?:JasPer|JJ2000|Kakadu|Lavc|LEAD Technologies Inc\.|OpenJPEG|OpenJPH)"
+    rb"(?:(?: [Vv]er(?:sion)?| V|-v|-)? ?[0-9]{1,2}(?:\.[0-9]{1,3}){1,2}\.?)?[\0 \n]*"
+)
+"""What encoders write of themselves and of nobody: it stays, so that pixels in which nothing was due stay as they are."""
 
 _NEXT_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 """After 0xFF, coded data hold 0x00 or a restart marker (JPEG), or less than 0x80 (JPEG-LS)."""
@@ -115,7 +122,9 @@ def _image(read: Callable[[int, int], Data], at: int, end: int) -> Data:
         raise RefusedError("truncated")
     find = _jpeg if fragment[ITEM_HEADER : ITEM_HEADER + 2] == JPEG_BEGINS else _jpeg_2000
     text = [
-        (first, last) for first, last in find(fragment, ITEM_HEADER, end - at) if any(fragment[first:last])
+        (first, last)
+        for first, last in find(fragment, ITEM_HEADER, end - at)
+        if any(fragment[first:last]) and not _ENCODER.fullmatch(fragment, first, last)
     ]
     if not text:
         return fragment

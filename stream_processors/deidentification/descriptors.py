@@ -33,8 +33,10 @@ _DIGITS = re.compile(r"[0-9]+")
 _ROUND = re.compile(r"[1-9][0-9]{0,2}000")
 """Thousands: a setting; one in a thousand ids looks so."""
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_NEVER = re.compile(r"[^\x20-\x7e]|[@^=]|(?<!\bhttp:)(?<!\bhttps:)//")
-"""Control and foreign characters, marks of addresses and of person names; of a web address each part is a word."""
+_NUCLIDE_ENDS = "".join(rf"(?<!\^[0-9]{{{digits}}}{state}\^)" for digits in (1, 2, 3) for state in ("", "m"))
+_NEVER = re.compile(rf"[^\x20-\x7e]|[@=]|\^(?![0-9]{{1,3}}m?\^){_NUCLIDE_ENDS}|(?<!\bhttp:)(?<!\bhttps:)//")
+"""Control and foreign characters, marks of addresses and of person names; of a web address each part is a word.
+Carets about the mass of a nuclide ("^18^Fluorine") are PS3.16's way to raise it (CID 4020)."""
 _MONTH = r"(?:jan|feb|mar|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-z]{0,6}"
 _DATE = re.compile(
     r"(?<![0-9])(?:"

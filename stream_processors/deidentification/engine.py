@@ -335,10 +335,7 @@ def _pixels(file: _File, verdict: Verdict) -> tuple[bytes | Range, ...]:
         return ()
     if file.source.raw[file.walker.pixels_at : file.walker.pixels_at + 4] not in _PIXEL_DATA:
         return (Range(begin, end),)
-    rows, columns, samples, bits = (
-        file.facts.count(tag, 1) for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)
-    )
-    size = (rows * columns * samples * max(file.facts.count(0x00280008, 1), 1) * bits + 7) // 8
+    size = file.facts.pixel_bytes(end - begin)
     if begin + size >= end:
         return (Range(begin, end),)
     return Range(begin, begin + size), Range(begin + size, end, BLANK)

@@ -59,6 +59,20 @@ class Facts:
         """Read a number, binary (US) or text (IS)."""
         return _count(self.values.get(tag, b""), tag, self.encoding, default)
 
+    def pixel_bytes(self, given: int) -> int:
+        """Give the bytes of native pixels, of `given` ones, that the header describes.
+
+        Number of Frames that is written and cannot be read describes nothing: as many whole frames as there are count.
+        """
+        rows, columns, samples, bits = (
+            self.count(tag, 1) for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100)
+        )
+        frame = rows * columns * samples * bits
+        frames = self.count(0x00280008, -1 if self.text(0x00280008) else 1)
+        if frames < 0 < frame:
+            frames = given * 8 // frame
+        return (frame * max(frames, 1) + 7) // 8
+
     def priorities(self) -> list[str]:
         """Read Requested Procedure Priority, at top level and in the items of Request Attributes Sequence."""
         found = [self.text(0x00401003)]

@@ -81,6 +81,50 @@ def test_comments_of_a_jpeg_2000_image_are_blanked_and_the_picture_stays():
     assert decoded(blanked[start:]) == decoded(plain)
 
 
+def commented(comment: bytes) -> bytes:
+    plain = picture("JPEG2000", no_jp2=True)
+    tile = plain.index(b"\xff\x90")
+    return encapsulate([plain[:tile] + segment(0x64, b"\0\1" + comment) + plain[tile:]])
+
+
+ENCODERS = [
+    b"Kakadu-2.2",
+    b"Kakadu-v5.2.1",
+    b"Created by OpenJPEG version 2.5.0",
+    b"Created by GDCM/OpenJPEG version 2.4.0",
+    b"Created by: JJ2000 version 4.1",
+    b"OpenJPH Ver 0.7.3.",
+    b"Creator: JasPer Version 1.701.0",
+    b"Lavc58.134.100",
+    b"LEAD Technologies Inc. V1.01\0",
+]
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_what_an_encoder_says_of_itself_stays(encoder):
+    """Pixels in which nothing was due are the same, bit by bit, and so is their digest."""
+    data = commented(encoder)
+    jpeg = encapsulate([picture("JPEG", comment=encoder)])
+
+    assert without_text(data) == data
+    assert without_text(jpeg) == jpeg
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        SECRET + b" Kakadu-2.2",
+        b"Kakadu-2.2 " + SECRET,
+        b"Kakadu-20230405",
+        b"Created by OpenJPEG for " + SECRET,
+        b"Kakadu-2.2.3.4.5.6",
+        b"Created by 2.2",
+    ],
+)
+def test_what_else_stands_beside_an_encoders_name_goes(comment):
+    assert comment not in without_text(commented(comment))
+
+
 @pytest.mark.parametrize(
     "name", ["MR_small_jpeg_ls_lossless.dcm", "693_J2KI.dcm", "JPEG-lossy.dcm", "MR_small_RLE.dcm"]
 )

@@ -93,6 +93,17 @@ from stream_processors.deidentification.descriptors import cleaned, is_harmless,
         ("2023", True),
         ("head@neck", False),
         ("head^neck", False),
+        ("^18^Fluorine", True),
+        ("Fluorodeoxyglucose F^18^", True),
+        ("^99m^Technetium", True),
+        ("Technetium Tc^99m^", True),
+        ("^6^Lithium ^131^Iodine", True),
+        ("^18^Zqname", False),
+        ("^1234^Fluorine", False),
+        ("^18Fluorine", False),
+        ("18^Fluorine", False),
+        ("head^18^^neck", False),
+        ("^^", False),
         ("head=neck", False),
         ("head//neck", False),
         ("http://head.org", True),
@@ -151,6 +162,25 @@ def test_in_a_model_short_numbers_may_follow_each_other() -> None:
     assert not is_harmless("Type 9840 500 70201")
     assert not is_harmless("Type 9840500", model=True)
     assert not is_harmless("Zqname", model=True)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        "RIGID", "AFFINE", "POLYLINE", "CUBOID", "PROPCPS", "UMOLMINML", "XYDOSE", "IRRAD_VOLUME", "TRMT_PORTFILM",
+        "CLOSEDPLANAR_XOR", "LITERAL", "MONOPLANE", "TANTALUM", "NONTREATMENT", "PHOTON_COUNTING", "BICUBIC",
+    ],
+)  # fmt: skip
+def test_defined_terms_of_the_standard_stay(term: str) -> None:
+    """Some are required where they stand: without its type a transformation of a registration says nothing."""
+    assert is_harmless(term, code=True)
+
+
+@pytest.mark.parametrize(
+    "model", ["Discovery STE", "LightSpeed VCT", "Eclipse 1.5T", "TrueBeam", "Allura Xper", "uMR 790"]
+)
+def test_models_of_common_devices_stay(model: str) -> None:
+    assert is_harmless(model, model=True)
 
 
 def test_the_vocabulary_is_lower_case_words_of_three_letters_and_more() -> None:

@@ -106,6 +106,37 @@ def test_a_file_of_more_frames_than_anybody_can_count_has_one() -> None:
 
 
 @pytest.mark.parametrize("encoding", EVERY)
+@pytest.mark.parametrize(
+    ("frames", "described"),
+    [
+        (None, 24),
+        (b"", 24),
+        (b"0 ", 24),
+        (b"2 ", 48),
+        (b"9 ", 216),
+        (b"1A", 72),  # of the 80 bytes that there are
+        (b"-1", 72),
+    ],
+)
+def test_the_header_says_how_many_bytes_the_pixels_have(
+    encoding: Encoding, frames: bytes | None, described: int
+) -> None:
+    """Bytes behind them are blanked: frames whose number cannot be read must not be."""
+    numbers = ((0x00280002, 3), (ROWS, 2), (0x00280011, 2), (0x00280100, 16))
+    elements = [element(tag, "US", encoding.number("US", number), encoding) for tag, number in numbers]
+    if frames is not None:
+        elements.insert(1, element(FRAMES, "IS", frames, encoding))
+
+    assert look(b"".join(elements), encoding=encoding).pixel_bytes(80) == described
+
+
+def test_without_a_size_nothing_is_divided_by_it() -> None:
+    elements = [element(FRAMES, "IS", b"1A"), element(ROWS, "US", b"\0\0")]
+
+    assert look(b"".join(elements)).pixel_bytes(80) == 0
+
+
+@pytest.mark.parametrize("encoding", EVERY)
 def test_other_counts_are_binary_and_the_first_of_several_is_read(encoding: Encoding) -> None:
     for numbers, count in (((258,), 258), ((3, 4), 3), ((), 7)):
         value = struct.pack(f"{encoding.endian}{len(numbers)}H", *numbers)
