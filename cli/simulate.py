@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ INCHES, DOTS = (11.0, 4.6), 130
 
 
 def told(scenario: Scenario, outcome: Outcome) -> dict[str, Any]:
-    """Result as JSON values: waits in minutes, changes as shares of first come first served."""
+    """Result as JSON values: waits in minutes, changes as shares of first come first served, None where nobody waited then."""
     return {
         "rule_version": RULE_VERSION,
         "scenario": asdict(scenario),
@@ -28,7 +29,7 @@ def told(scenario: Scenario, outcome: Outcome) -> dict[str, Any]:
             "ai": {name: asdict(waits) for name, waits in outcome.ai.items()},
         },
         "change": {
-            name: {measure: round(outcome.change(name, measure), 4) for measure in MEASURES}
+            name: {measure: _share(outcome.change(name, measure)) for measure in MEASURES}
             for name in CLASSES
             if name in outcome.ai
         },
@@ -37,6 +38,11 @@ def told(scenario: Scenario, outcome: Outcome) -> dict[str, Any]:
         "within_alert_budget": outcome.within_budget,
         "expected_ppv": round(outcome.ppv, 4),
     }
+
+
+def _share(change: float) -> float | None:
+    """JSON has no infinity."""
+    return round(change, 4) if isfinite(change) else None
 
 
 def draw(scenario: Scenario, outcome: Outcome, path: Path) -> None:
@@ -85,7 +91,8 @@ def _bars(axes: Any, outcome: Outcome) -> None:
     axes.margins(x=0.16)
     axes.set_xlim(left=0)
     axes.set_xlabel("minutes from receipt to reading: bar mean, mark p95")
-    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    if names:
+        axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
 
 

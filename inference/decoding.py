@@ -6,8 +6,7 @@ reads them by pydicom instead, see :mod:`stream_processors.deidentification.fram
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -18,6 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inference.codestreams import (
+    SIZ,
+    SIZES,
+    declared_form,
+    decompositions,
+    has_colour_transform,
+    is_quantised,
+    is_reversible,
+    precision,
+    says_signed,
+    segments,
+)  # fmt: skip
 from inference.frames import DicomImage, refusing
 from inference.header import Attributes, Buffer
 from inference.spec import NotAcceptableError
@@ -47,10 +58,6 @@ HIGH_THROUGHPUT = frozenset({HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K})
 REDUCIBLE = frozenset({JPEG_2000_LOSSLESS, JPEG_2000}) | HIGH_THROUGHPUT
 """Syntaxes whose lower resolutions are worth the small error: full decodes take 90 and 8 times as long as a raw read."""
 
-SIZ, COD = b"\xff\x51", b"\xff\x52"
-"""JPEG 2000 markers (ITU-T T.800 §A.5, §A.6): SIZ is the first after SOC."""
-SIZES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xF7})
-"""Second bytes of the JPEG and JPEG-LS markers that carry the size (SOFn, ITU-T T.81 §B.2.2; SOF55)."""
 JFIF, ADOBE = (0xE0, b"JFIF"), (0xEE, b"Adobe")
 """Markers that say how a JPEG's colours are stored, and how they begin (ITU-T T.871 §10.1, T.872 §6.5.3)."""
 END, TAIL = b"\xff\xd9", 4096
@@ -128,7 +135,7 @@ def decode_reduced(image: DicomImage, index: int, levels: int) -> Values | None:
     data = _codestream(image, index)
     with refusing("pixel data unreadable"):
         _check_codestream(data, form, image.syntax)
-        if _decompositions(data) < levels or _is_signed(data):
+        if decompositions(data) < levels or says_signed(data):
             return None
         values = _lower_resolution(image.syntax, data, levels, form.stored)
         if values is None or values.dtype != np.dtype(np.uint16) or values.ndim != 2:
@@ -152,7 +159,7 @@ def _lower_jpeg_2000(data: Buffer, levels: int) -> Values:
     picture.reduce = levels  # type: ignore[method-assign,assignment]  # this plugin's own
     values = np.asarray(picture)
     # The library spreads what has fewer bits over 16.
-    return values >> (16 - _precision(data)) if values.dtype == np.dtype(np.uint16) else values
+    return values >> (16 - precision(data)) if values.dtype == np.dtype(np.uint16) else values
 
 
 def _lower_htj2k(data: Buffer, levels: int, stored: int) -> Values:
@@ -232,7 +239,7 @@ def _stored_colours(data: Buffer) -> str:
     Headers say RGB of many a stream that was written as luminance and colour differences.
     """
     adobe = ""
-    for marker, at in _segments(data):
+    for marker, at in segments(data):
         start = bytes(data[at + 4 : at + 16])
         if marker == JFIF[0] and start.startswith(JFIF[1]):
             return "YCBCR"
@@ -262,7 +269,7 @@ def _jpeg_2000(data: Buffer, _form: Form) -> Values:
 def _htj2k(data: Buffer, form: Form) -> Values:
     """The fast decoder lets what a lossy wavelet overshoots wrap around, from black to white; the other holds it."""
     return (
-        np.asarray(imagecodecs.htj2k_decode(bytes(data))) if _is_reversible(data) else _jpeg_2000(data, form)
+        np.asarray(imagecodecs.htj2k_decode(bytes(data))) if is_reversible(data) else _jpeg_2000(data, form)
     )
 
 
@@ -287,7 +294,7 @@ def _is_luminance(image: DicomImage, form: Form, data: Buffer) -> bool:
     if not form.photometric.startswith("YBR_FULL") or form.allocated != 8:
         return False
     if image.syntax in REDUCIBLE:
-        return not _has_colour_transform(data)
+        return not has_colour_transform(data)
     return image.syntax not in {JPEG_BASELINE, JPEG_EXTENDED}
 
 
@@ -317,68 +324,7 @@ def _check_codestream(data: Buffer, form: Form, syntax: str) -> None:
         return
     if declared_form(data) != (form.rows, form.columns, form.samples):
         raise NotAcceptableError("pixel data unreadable")
+    if syntax in HIGH_THROUGHPUT and not is_quantised(data):
+        raise NotAcceptableError("pixel data unreadable")
     if syntax not in {JPEG_2000_LOSSLESS, JPEG_2000} and END not in bytes(data[-TAIL:]):
         raise NotAcceptableError("pixel data truncated")
-
-
-def declared_form(data: Buffer) -> tuple[int, int, int]:
-    """Rows, columns and samples that a codestream of JPEG, JPEG-LS or JPEG 2000 states; refused if it is none."""
-    if bytes(data[:2]) == b"\xff\x4f":
-        width, height, left, top = struct.unpack_from(">IIII", data, 8)
-        samples = int(struct.unpack_from(">H", data, 40)[0])
-        return height - top, width - left, samples
-    for marker, at in _segments(data):
-        if marker in SIZES:
-            rows, columns, samples = struct.unpack_from(">HHB", data, at + 5)
-            return rows, columns, samples
-    raise NotAcceptableError("pixel data unreadable")
-
-
-def _segments(data: Buffer) -> Iterator[tuple[int, int]]:
-    """Second byte and position of each marker of a JPEG or JPEG-LS codestream, up to where its coded data may begin."""
-    if bytes(data[:2]) != b"\xff\xd8":
-        raise NotAcceptableError("pixel data unreadable")
-    at = 2
-    while at + 9 <= len(data):
-        if data[at] != 0xFF:
-            raise NotAcceptableError("pixel data unreadable")
-        if data[at + 1] == 0xFF:  # fill bytes
-            at += 1
-            continue
-        yield int(data[at + 1]), at
-        at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
-
-
-def _decompositions(data: Buffer) -> int:
-    """Wavelet levels of a JPEG 2000 codestream; 0 where its COD marker is not where it should be."""
-    at = _coding(data)
-    return data[at + 9] if at >= 0 else 0
-
-
-def _has_colour_transform(data: Buffer) -> bool:
-    """Whether a JPEG 2000 codestream says that its components were transformed, which its decoders undo."""
-    at = _coding(data)
-    return at >= 0 and data[at + 8] == 1
-
-
-def _is_reversible(data: Buffer) -> bool:
-    """Whether a JPEG 2000 codestream uses the wavelet of whole numbers, which overshoots nothing."""
-    at = _coding(data)
-    return at >= 0 and data[at + 13] == 1
-
-
-def _coding(data: Buffer) -> int:
-    """Position of the COD marker (ITU-T T.800 §A.6.1), or -1."""
-    head = bytes(data[:TAIL])
-    at = head.find(COD)
-    return at if at + 13 < len(head) else -1
-
-
-def _precision(data: Buffer) -> int:
-    """Bits per value of the first component (SIZ marker)."""
-    return (int(data[42]) & 0x7F) + 1
-
-
-def _is_signed(data: Buffer) -> bool:
-    """Whether the codestream's first component is signed (SIZ marker)."""
-    return bool(data[42] & 0x80)

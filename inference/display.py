@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
 
 from inference.decoding import DECODERS, decode_frame
-from inference.frames import DicomImage, open_by_library, refusing
+from inference.frames import DicomImage, inflated, open_by_library, refusing
 from inference.header import Buffer
 from inference.input_contract import check_size, text
 from inference.spec import NotAcceptableError
+from inference.syntaxes import NATIVE, RLE
 
 FAR = 20.0
 """widths from a window's centre at which even a sigmoid is at its end."""
@@ -83,23 +82,19 @@ def _ends(header: Dataset) -> tuple[float, float]:
 
 
 def _middle_frame(image: DicomImage, data: Buffer) -> NDArray[Any]:
-    """By our decoders; segmentations of 1 bit, doses of 32 and the like by the DICOM library's."""
+    """By our decoders; segmentations of 1 bit, doses of 32 and the like by the DICOM library's.
+
+    Native ones and RLE alone: of codestreams whose header says such a depth GDCM, which the library asks, ends the process.
+    """
     index = (image.frames - 1) // 2
-    if image.syntax in DECODERS and image.header.get("BitsAllocated") in {8, 16}:
-        return decode_frame(image, index)
-    if not _library_knows(image.syntax):
+    if image.syntax not in DECODERS:
         raise NotAcceptableError("unsupported transfer syntax")
+    if image.header.get("BitsAllocated") in {8, 16}:
+        return decode_frame(image, index)
+    if image.syntax not in NATIVE | {RLE}:
+        raise NotAcceptableError("unsupported bit depth")
     with refusing("pixel data unreadable"):
-        return np.asarray(pixel_array(BytesIO(data), index=index))
-
-
-def _library_knows(syntax: str) -> bool:
-    if UID(syntax) in {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}:
-        return True
-    try:
-        return bool(get_decoder(UID(syntax)).is_available)
-    except RuntimeError:  # a syntax that the library does not know at all
-        return False
+        return np.asarray(pixel_array(BytesIO(inflated(data, None)[0]), index=index))
 
 
 def _spread(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,12 +11,18 @@ from typing import Literal
 
 from inference.spec import PRIORITY_LEVELS, PRIORITY_ROUTINE, PRIORITY_STAT, ModelSpec, TensorSpec
 
-TRITON_TYPES = {"uint8": "TYPE_UINT8", "uint16": "TYPE_UINT16", "int16": "TYPE_INT16", "float32": "TYPE_FP32"}
+TRITON_TYPES = {
+    "bool": "TYPE_BOOL", "float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64",
+    **{f"{sign}int{bits}": f"TYPE_{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
+"""Triton's names of numpy's types."""
 
 Target = Literal["shim", "cpu", "gpu", "tensorrt"]
 """How the server runs a model: ``shim`` by the Python backend (a server without the ONNX Runtime one), ``cpu`` and ``gpu`` by
 ONNX Runtime's own backend, ``tensorrt`` by that one's TensorRT provider in 16 bits, with its engines cached."""
 
+FOLDER_NAME = re.compile(r"\w[\w .+-]*")
+"""What a model may be called: the server finds it in a folder of that name, which is to lie in the repository."""
 ENGINE_CACHE = "/var/cache/radstream/tensorrt"
 """Folder of built engines on the server: without it the first request after a start waits for minutes."""
 URGENT_QUEUE_SIZE = 1024
@@ -36,10 +44,12 @@ def render(
     """Write every model to ``folder``, with ``instances`` copies of each in the server (per GPU, where there are).
 
     Specifications of one name are versions of one model: all are served, and the newest says how. Raises ``ValueError``
-    where a weights file is not the one its specification declares.
+    where a weights file is not the one its specification declares, or a name is none of a folder.
     """
     versions: dict[str, list[ModelSpec]] = {}
     for spec in specs:
+        if not FOLDER_NAME.fullmatch(spec.name):
+            raise ValueError(f"a model's name is the name of its folder, and {spec.name!r} cannot be one")
         versions.setdefault(spec.name, []).append(spec)
         version = folder / spec.name / str(spec.version)
         version.mkdir(parents=True, exist_ok=True)
@@ -64,7 +74,7 @@ def configuration(
     served = ", ".join(map(str, versions or (spec.version,)))
     kind = "KIND_GPU" if target in {"gpu", "tensorrt"} else "KIND_CPU"
     return f"""\
-name: "{spec.name}"
+name: {_quoted(spec.name)}
 backend: "{"python" if target == "shim" else "onnxruntime"}"
 max_batch_size: {spec.max_batch_size}
 {_tensors("input", spec.inputs)}
@@ -72,9 +82,14 @@ max_batch_size: {spec.max_batch_size}
 instance_group [ {{ count: {instances} kind: {kind} }} ]
 {_batching() if instances > 1 else ""}version_policy {{ specific {{ versions: [ {served} ] }} }}
 {_warmup(spec)}
-{_runtime(target)}parameters {{ key: "weights_sha256" value {{ string_value: "{spec.digest}" }} }}
+{_runtime(target)}parameters {{ key: "weights_sha256" value {{ string_value: {_quoted(spec.digest)} }} }}
 parameters {{ key: "demonstration" value {{ string_value: "{str(spec.demonstration).lower()}" }} }}
 """
+
+
+def _quoted(text: str) -> str:
+    """A string of protobuf's text format: ONNX lets a tensor be called anything."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _batching() -> str:
@@ -97,7 +112,7 @@ def _warmup(spec: ModelSpec) -> str:
     entries = []
     for batch in sorted({1, spec.max_batch_size}):
         inputs = " ".join(
-            f'inputs {{ key: "{t.name}" value {{ data_type: {TRITON_TYPES[t.dtype]} '
+            f"inputs {{ key: {_quoted(t.name)} value {{ data_type: {TRITON_TYPES[t.dtype]} "
             f"dims: [ {', '.join(map(str, t.dims))} ] zero_data: true }} }}"
             for t in spec.inputs
         )
@@ -127,7 +142,7 @@ def _runtime(target: Target) -> str:
 def _tensors(kind: str, tensors: tuple[TensorSpec, ...]) -> str:
     """One ``input`` or ``output`` block."""
     entries = ",\n".join(
-        f'  {{ name: "{t.name}" data_type: {TRITON_TYPES[t.dtype]} dims: [ {", ".join(map(str, t.dims))} ] }}'
+        f"  {{ name: {_quoted(t.name)} data_type: {TRITON_TYPES[t.dtype]} dims: [ {', '.join(map(str, t.dims))} ] }}"
         for t in tensors
     )
     return f"{kind} [\n{entries}\n]"

@@ -68,13 +68,15 @@ class Scenario:
         Raises
         ------
         ValueError
-            A share outside 0 to 1, a load of 1 or more, or nobody to read.
+            A share outside 0 to 1, a load of 1 or more, nobody to read, or a time that is none.
         """
         shares = (self.prevalence, self.sensitivity, self.specificity, self.failures, self.swing)
         if not all(0 <= share <= 1 for share in shares) or not 0 < self.load < 1:
             raise ValueError("shares lie between 0 and 1, and the load below 1")
-        if self.readers < 1 or self.per_hour <= 0 or self.days < 1 or not self.seeds or self.ai_minutes < 0:
-            raise ValueError("there must be readers, days and seeds, and no answer before its study")
+        if self.readers < 1 or self.days < 1 or not self.seeds or not 0 < self.per_hour < math.inf:
+            raise ValueError("there must be readers, days and seeds")
+        if not 0 <= self.ai_minutes < math.inf:
+            raise ValueError("an answer comes with its study or some minutes later")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +129,14 @@ class Outcome:
         return self.alerts_per_reader_hour <= ALERTS_PER_READER_HOUR
 
     def change(self, of: str, measure: str) -> float:
-        """Relative change from first come first served to the AI's order; -0.75: three quarters less."""
-        before = float(getattr(self.fifo[of], measure))
-        return float(getattr(self.ai[of], measure)) / before - 1
+        """Relative change from first come first served to the AI's order; -0.75: three quarters less.
+
+        Where nobody waited before: none, or infinite if somebody does now.
+        """
+        before, after = (float(getattr(waits[of], measure)) for waits in (self.fifo, self.ai))
+        if before == 0:
+            return 0.0 if after == 0 else math.inf
+        return after / before - 1
 
 
 def simulate(scenario: Scenario) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -46,3 +47,12 @@ def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert "No such file" in done.output
+
+
+@pytest.mark.parametrize("load", ["0.01", "0.1", "0.00000001"])
+def test_readers_with_little_to_do_are_told_of_in_json_and_in_a_table(load: str, tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, [*FEW, "--load", load, "--json"])
+    shown = CliRunner().invoke(app, [*FEW, "--load", load, "--plot", str(tmp_path / "waits.png")])
+
+    assert (told.exit_code, shown.exit_code) == (0, 0)
+    json.loads(told.stdout, parse_constant=pytest.fail)

@@ -12,7 +12,8 @@ from pydicom.uid import UID
 
 from cli.demo_studies import public_file
 from inference import decoding
-from inference.decoding import declared_form, decode_frame, decode_reduced
+from inference.codestreams import declared_form
+from inference.decoding import decode_frame, decode_reduced
 from inference.frames import open_image
 from inference.spec import NotAcceptableError
 from inference.syntaxes import (
@@ -228,6 +229,46 @@ def test_a_codestream_of_another_size_is_refused_before_it_is_decoded():
     assert declared_form(larger) == (4096, 4096, 1)
     with pytest.raises(NotAcceptableError, match="unreadable"):
         decode_frame(open_image(file(STORED, HTJ2K_LOSSLESS, [larger])))
+
+
+def with_number(coded, at, number):
+    """The same codestream with one number of four bytes in its SIZ marker changed."""
+    return coded[:at] + number.to_bytes(4) + coded[at + 4 :]
+
+
+@pytest.mark.parametrize("syntax", [HTJ2K_LOSSLESS, JPEG_2000_LOSSLESS])
+@pytest.mark.parametrize(
+    ("at", "number"),
+    [(24, 0), (28, 0), (32, 1), (36, 1), (36, 2**32 - 1), (24, 1)],
+    ids=["no width", "no height", "begins right of", "begins below", "begins far below", "too many"],
+)
+def test_a_codestream_whose_tiles_do_not_cover_its_image_reaches_no_decoder(monkeypatch, syntax, at, number):
+    # The decoder of HTJ2K ends the process on the first two, and never ends on those that begin below.
+    values = np.zeros((300, 300), np.uint16)
+    coded = j2k(values) if syntax == JPEG_2000_LOSSLESS else bytes(imagecodecs.htj2k_encode(values))
+    odd = (
+        with_number(with_number(coded, at, number), 28, 1)
+        if number == 1 and at == 24
+        else with_number(coded, at, number)
+    )
+    monkeypatch.setattr(decoding, "imagecodecs", None)
+
+    with pytest.raises(NotAcceptableError, match="unreadable"):
+        declared_form(odd)
+    with pytest.raises(NotAcceptableError, match="unreadable"):
+        decode_frame(open_image(file(values, syntax, [odd])))
+    with pytest.raises(NotAcceptableError, match="unreadable"):
+        decode_reduced(open_image(file(values, syntax, [odd])), 0, 1)
+
+
+def test_a_codestream_of_htj2k_without_a_step_of_quantisation_reaches_no_decoder(monkeypatch):
+    coded = bytes(imagecodecs.htj2k_encode(STORED))
+    at = coded.index(b"\xff\x5c")
+    odd = coded[: at + 2] + b"\x00\x03" + coded[at + 4 :]
+    monkeypatch.setattr(decoding, "imagecodecs", None)
+
+    with pytest.raises(NotAcceptableError, match="unreadable"):
+        decode_frame(open_image(file(STORED, HTJ2K_LOSSLESS, [odd])))
 
 
 def with_components(coded, count):

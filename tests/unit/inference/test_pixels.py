@@ -258,3 +258,36 @@ def test_the_viewer_passes_over_a_window_that_leaves_next_to_nothing():
 def test_the_viewer_refuses_what_it_cannot_decode():
     with pytest.raises(NotAcceptableError):
         pixels.display_image(with_syntax(pydicom.uid.JPEG2000Lossless))
+
+
+@pytest.mark.parametrize("allocated", [1, 32, 64])
+def test_the_viewer_leaves_codestreams_of_other_depths_than_bytes_and_words_alone(monkeypatch, allocated):
+    # One decoder that the library asks ends the process on some of them; no exception comes back.
+    monkeypatch.setattr(
+        "inference.display.pixel_array", lambda *_, **__: pytest.fail("the library was asked")
+    )
+    dataset = pydicom.dcmread(BytesIO(with_syntax(pydicom.uid.JPEG2000Lossless)))
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = allocated, allocated, allocated - 1
+    out = BytesIO()
+    dataset.save_as(out)
+
+    with pytest.raises(NotAcceptableError, match="unsupported bit depth"):
+        pixels.display_array(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    "syntax", [pydicom.uid.ExplicitVRLittleEndian, pydicom.uid.DeflatedExplicitVRLittleEndian]
+)
+def test_the_viewer_shows_single_bits(syntax):
+    bits = np.zeros((256, 224), dtype=np.uint8)
+    bits[:, 112:] = 1
+    dataset = pydicom.dcmread(
+        BytesIO(changed(BitsAllocated=1, BitsStored=1, HighBit=0, WindowWidth=None, WindowCenter=None))
+    )
+    dataset.PixelData = np.packbits(bits, bitorder="little").tobytes()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    out = BytesIO()
+    dataset.save_as(out)
+
+    np.testing.assert_array_equal(pixels.display_array(out.getvalue()), bits * 255)

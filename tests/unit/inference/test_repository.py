@@ -8,9 +8,10 @@ import onnxruntime
 import pytest
 from google.protobuf import text_format  # type: ignore[import-untyped]  # a test alone does not earn its stubs
 from tritonclient.grpc import model_config_pb2 as pb
+from tritonclient.utils import np_to_triton_dtype
 
 from inference.catalogue import all_models
-from inference.repository import render
+from inference.repository import configuration, render
 
 TYPES = {
     pb.TYPE_UINT8: "tensor(uint8)",
@@ -132,3 +133,37 @@ def test_the_pooled_map_is_the_logit_of_every_label(spec, rendered):
 
     assert np.all(logits <= cam.max(axis=(2, 3)) + 1e-4)
     assert np.all(logits >= cam.mean(axis=(2, 3)) - 1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["input:0", 'a "quoted" one', "back\\slash", "line\nbreak", "größe/1", "tab\tand\x01"]
+)
+def test_a_tensor_keeps_whatever_name_its_graph_gives_it(spec, name):
+    (image,), odd = spec.inputs, tuple(replace(each, name=f"{name} {each.name}") for each in spec.outputs)
+
+    text = configuration(replace(spec, inputs=(replace(image, name=name),), outputs=odd))
+
+    config = text_format.Parse(text, pb.ModelConfig())
+    assert [t.name for t in config.input] == [name]
+    assert [t.name for t in config.output] == [t.name for t in odd]
+    assert [list(warm.inputs) for warm in config.model_warmup] == [[name], [name]]
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../elsewhere", "a/b", "a\\b", 'we"ird', "line\nbreak", "nul\0"]
+)
+def test_a_model_whose_name_is_none_of_a_folder_is_refused_before_anything_is_written(spec, tmp_path, name):
+    with pytest.raises(ValueError, match="name"):
+        render([replace(spec, name=name)], tmp_path / "repository")
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "int32", "int64", "uint8", "uint32", "uint64", "float16", "float64"]
+)
+def test_every_type_of_number_has_the_server_s_name(spec, dtype):
+    config = configuration(replace(spec, inputs=(replace(spec.inputs[0], dtype=dtype),)))
+
+    declared = text_format.Parse(config, pb.ModelConfig()).input[0].data_type
+    assert np_to_triton_dtype(np.dtype(dtype)) == pb.DataType.Name(declared).removeprefix("TYPE_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -92,8 +93,26 @@ def test_percentiles_are_values_that_were_seen() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"load": 1.0}, {"sensitivity": 1.1}, {"readers": 0}, {"seeds": ()}, {"days": 0}, {"ai_minutes": -1}],
+    [
+        {"load": 1.0},
+        {"sensitivity": 1.1},
+        {"readers": 0},
+        {"seeds": ()},
+        {"days": 0},
+        {"ai_minutes": -1},
+        {"ai_minutes": math.nan},
+        {"ai_minutes": math.inf},
+        {"per_hour": math.nan},
+    ],
 )
 def test_what_is_no_queue_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"."):
         Scenario(**wrong)  # type: ignore[arg-type]
+
+
+def test_waits_of_nobody_change_by_nothing_or_without_measure() -> None:
+    waited, nobody = summary([0.0, 1.0]), summary([0.0, 0.0])
+    outcome = Outcome({"routine": nobody}, {"routine": waited}, 0.0, 0.0, {})
+
+    assert outcome.change("routine", "mean") == math.inf
+    assert replace(outcome, ai={"routine": nobody}).change("routine", "mean") == 0
