@@ -67,10 +67,13 @@ class Label:
     was: then half of the strongest cell's probability bounds it."""
     scattered: bool = False
     """Whether the region is every such place, for findings that lie in several; else the part round the strongest cell."""
+    floor: float = 0.0
+    """How often the finding is there although the image shows nothing of it: no probability is lower."""
 
     def probability(self, logit: float) -> float:
-        """Calibrated probability of a raw logit: ``sigmoid(logit / temperature + bias)``."""
-        return 0.5 * (1 + math.tanh(0.5 * (logit / self.temperature + self.bias)))
+        """Calibrated probability of a raw logit: ``floor + (1 - floor) * sigmoid(logit / temperature + bias)``."""
+        free = 0.5 * (1 + math.tanh(0.5 * (logit / self.temperature + self.bias)))
+        return self.floor + (1 - self.floor) * free
 
     def present(self, logit: float) -> bool:
         """Whether the calibrated probability reaches the threshold."""

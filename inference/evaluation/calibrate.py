@@ -31,8 +31,9 @@ def calibrated(recipe: Recipe, found: Sequence[Answer]) -> dict[str, dict[str, A
     told = {}
     for i, name in enumerate(recipe.labels):
         logits, truth = np.array([a.logits[i] for a in found]), np.array([a.truth[i] for a in found])
-        temperature, bias = (round(v, 6) for v in metrics.fit_calibration(logits, truth))
-        p = metrics.sigmoid(logits / temperature + bias)
+        temperature, bias, floor = (round(v, 6) for v in metrics.fit_calibration(logits, truth))
+        curve = replace(blank(name), temperature=temperature, bias=bias, floor=floor)
+        p = np.array([curve.probability(float(logit)) for logit in logits])
         threshold = max(LEAST_THRESHOLD, metrics.threshold_for_specificity(p, truth, SPECIFICITY))
         bounds = conformal.bounds(p, truth)
         pairs = [
@@ -44,6 +45,7 @@ def calibrated(recipe: Recipe, found: Sequence[Answer]) -> dict[str, dict[str, A
         told[name] = {
             "temperature": temperature,
             "bias": bias,
+            "floor": floor,
             "threshold": round(threshold, 6),
             "conformal": True,
             "high_from": None if bounds.high_from is None else round(max(bounds.high_from, threshold), 6),
@@ -71,7 +73,7 @@ def described(weights: bytes, recipe: Recipe, pooling: Sequence[float], cpu_seco
     }
     return {
         "sha256": hashlib.sha256(weights).hexdigest(),
-        "calibration_version": "2",
+        "calibration_version": "3",
         "generator_version": recipe.generator_version,
         "epochs": recipe.epochs,
         "seeds": {name: [each.start, each.stop] for name, each in used.items()},

@@ -90,7 +90,10 @@ def _figures(spec: ModelSpec, told: dict[str, Any]) -> Iterator[str]:
     yield f"## Figures ({measured['n']} synthetic test units)"
     yield f"Mean AUROC **{measured['auroc_mean']:.3f}**, mean ECE **{measured['ece']:.3f}** after calibration (worst label"
     yield f"{measured['ece_worst']:.3f}); largest gap between a logit and its pooled map {measured['pooled_map_error']:.0e}."
-    yield "Intervals: bootstrap, 95 %. Calibration: one temperature and one bias per label; threshold at 97 % specificity on the"
+    numbers = (
+        "temperature, bias and floor" if any(each.floor for each in spec.labels) else "temperature and bias"
+    )
+    yield f"Intervals: bootstrap, 95 %. Calibration: {numbers} per label; threshold at 97 % specificity on the"
     yield "calibration images, never below a probability of 0.3.\n"
     if spec.calibration_version == "uncalibrated":
         yield "**This version was not calibrated yet**: raw logits, threshold .5, no promises; regions from half the peak on.\n"

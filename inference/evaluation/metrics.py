@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.floating]
 
+FLOORS = tuple(i / 200 for i in range(41))
+"""Shares of findings among images of which a model sees nothing that calibration may settle on: 0 to 20 %."""
+
 
 def sigmoid(logits: Values) -> Values:
     """Logistic function, safe for large arguments."""
@@ -64,23 +67,42 @@ def chance_error(probabilities: Values, *, draws: int = 50) -> float:
 
 def fit_calibration(
     logits: Values, truth: NDArray[np.bool_], *, penalty: float = 1e-2
-) -> tuple[float, float]:
-    """Temperature and bias with ``probability = sigmoid(logit / temperature + bias)``, by Newton's method.
+) -> tuple[float, float, float]:
+    """Temperature, bias and floor with ``probability = floor + (1 - floor) * sigmoid(logit / temperature + bias)``.
 
-    The small ridge towards temperature 1 keeps a perfectly separated label finite.
+    The floor is the share of findings that no image shows: however little the model sees, so often one is there. Without it,
+    those alone bend the whole curve. The most likely of :data:`FLOORS` is taken.
+    """
+    exact = np.asarray(logits, dtype=np.float64)
+    fits = [_fitted(exact, truth, floor, penalty) for floor in FLOORS]
+    likely = min(range(len(fits)), key=lambda i: fits[i][0])
+    _, slope, bias = fits[likely]
+    return 1 / slope, bias, FLOORS[likely]
+
+
+def _fitted(
+    logits: Values, truth: NDArray[np.bool_], floor: float, penalty: float
+) -> tuple[float, float, float]:
+    """Loss, slope and bias of the most likely curve over a floor, by Fisher scoring.
+
+    The small ridge towards slope 1 keeps a perfectly separated label finite.
     """
     slope, bias = 1.0, 0.0
-    target = truth.astype(float)
     for _ in range(60):
-        p = sigmoid(slope * logits + bias)
-        weight = p * (1 - p) + 1e-9
-        gradient = np.array([((p - target) * logits).mean() + penalty * (slope - 1), (p - target).mean()])
+        free = sigmoid(slope * logits + bias)
+        p = floor + (1 - floor) * free
+        # A finding with a low p rather belongs to the floor than to the curve: it pulls less.
+        share = free / p if floor else np.ones_like(p)
+        pull, weight = share * (p - truth), share * (1 - floor) * free * (1 - free) + 1e-9
+        gradient = np.array([(pull * logits).mean() + penalty * (slope - 1), pull.mean()])
         cross = (weight * logits).mean()
         hessian = np.array([[(weight * logits**2).mean() + penalty, cross], [cross, weight.mean() + 1e-6]])
         step = np.linalg.solve(hessian, gradient)
         step *= min(1.0, 2.0 / (1e-12 + float(np.abs(step).max())))
         slope, bias = max(0.05, slope - step[0]), bias - step[1]
-    return 1 / slope, bias
+    p = np.clip(floor + (1 - floor) * sigmoid(slope * logits + bias), 1e-12, 1 - 1e-12)
+    loss = -np.log(np.where(truth, p, 1 - p)).mean() + penalty * (slope - 1) ** 2 / 2
+    return float(loss), float(slope), float(bias)
 
 
 def threshold_for_specificity(probabilities: Values, truth: NDArray[np.bool_], specificity: float) -> float:

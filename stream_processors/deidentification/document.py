@@ -64,7 +64,7 @@ QUARANTINED: Final = f"""## What is not handed on
 | `{ULTRASOUND}` | ultrasound nearly always has the patient's name in its pixels; NO in that attribute clears nothing |
 | `{SECONDARY_CAPTURE}` | screen captures, scans, and whatever names a conversion type |
 | `{DEVICE}` | a device that is known to write identity into its pixels (`regions.csv`) |
-| `unsupported-content` | a DICOMDIR describes files that are not there. Audio and raw data cannot be read |
+| `unsupported-content` | a DICOMDIR, which describes other files; audio, raw data and pixels in items, which nobody reads |
 | all others | {OTHERS}: the file is broken, or the output did not verify |
 
 From the command line these files are encrypted and set aside whole. Links are not followed and pipes not read; they, and

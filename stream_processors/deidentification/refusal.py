@@ -14,7 +14,7 @@ REASONS: Final = frozenset(
         "missing-uids",  # no SOP Class, Study, Series or SOP Instance UID
         "invalid-uids",  # one of those is no UID (PS3.5 §9.1), for example a path
         "unsupported-transfer-syntax",  # unknown or private
-        "unsupported-content",  # a class whose content is a voice or unknown: audio, raw data, DICOMDIR
+        "unsupported-content",  # a voice or unknown: audio, raw data, DICOMDIR; pixels in an item that is no icon
         "pixels-unreadable",  # at risk, and nothing here decodes them: films, floating point, damage
         "pixels-too-large",  # at risk, and more of them than one file may hold in memory
         "pixels-deadline",  # at risk, and not cleaned in time

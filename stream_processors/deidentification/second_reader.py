@@ -141,7 +141,9 @@ class _Reader:
             if tag <= before or tag >> 16 == 0xFFFE:
                 _fail()
             before = tag
-            if tag in (0x7FE00008, 0x7FE00009, 0x7FE00010) and not around:
+            if tag in (0x7FE00008, 0x7FE00009, 0x7FE00010):
+                if around:
+                    _fail()
                 self.reading.pixels_at = start
                 add(Element(around, tag, vr, b""))
                 self._pixels(length)

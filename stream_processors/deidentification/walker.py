@@ -109,9 +109,9 @@ class Walker:
                 size = value_at + entry.length_of(raw, at + entry.length_at)[0]
             stop = at + size
             if code >= ITEMS:
-                if code == END or (code == PIXEL_DATA and not depth):
+                if code == END or (code == PIXEL_DATA and not self.dropped):
                     self.delta -= removed
-                    return at + value_at if code == END else self._pixels(at, at + value_at, size - value_at)
+                    return at + value_at if code == END else self._pixels(at, value_at, size, depth)
                 if code == ITEMS:
                     at = self._sequence(entry, encoding, at, size - value_at, end, path, depth)
                     continue
@@ -294,8 +294,14 @@ class Walker:
         group, element, length = table.item(self.raw, at)
         return group << 16 | element, length
 
-    def _pixels(self, at: int, begin: int, length: int) -> int:
-        """Step over the pixels without a look; of fragments, the end is found when they are handed on."""
+    def _pixels(self, at: int, value_at: int, size: int, depth: int) -> int:
+        """Step over the pixels without a look; of fragments, the end is found when they are handed on.
+
+        Pixels in an item that stays are no icon's, and nobody looks whether they show a name.
+        """
+        if depth:
+            raise RefusedError("unsupported-content")
+        begin, length = at + value_at, size - value_at
         self.pixels_at, self.pixels_value_at, self.encapsulated = at, begin, length == UNDEFINED
         if length != UNDEFINED:
             if begin + length > self.size:

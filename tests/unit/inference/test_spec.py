@@ -19,6 +19,11 @@ def test_a_logit_becomes_a_calibrated_probability(logit, probability):
     assert LABEL.probability(logit) == pytest.approx(probability)
 
 
+@pytest.mark.parametrize(("logit", "probability"), [(-1.0, 0.6), (1e6, 1.0), (-1e6, 0.2)])
+def test_no_probability_is_below_how_often_a_finding_does_not_show(logit, probability):
+    assert replace(LABEL, floor=0.2).probability(logit) == pytest.approx(probability)
+
+
 @pytest.mark.parametrize(("logit", "present"), [(-0.3, False), (0.0, True), (3.0, True)])
 def test_a_finding_is_present_from_its_threshold_on(logit, present):
     assert LABEL.present(logit) is present
@@ -38,6 +43,7 @@ def test_weights_are_refused_unless_they_are_the_declared_ones(tmp_path):
     [
         {"temperature": 2.1},
         {"bias": 0.6},
+        {"floor": 0.01},
         {"threshold": 0.7},
         {"code": Code("2", "99TEST", "Effusion", verified=False)},
     ],

@@ -26,8 +26,9 @@ def test_the_interval_holds_the_area():
 
 
 def test_calibration_finds_what_distorted_the_logits():
-    temperature, bias = metrics.fit_calibration(3 * (LOGITS - 1), TRUTH, penalty=0)
+    temperature, bias, floor = metrics.fit_calibration(3 * (LOGITS - 1), TRUTH, penalty=0)
 
+    assert floor <= 0.01
     np.testing.assert_allclose(3 * (LOGITS - 1) / temperature + bias, LOGITS, atol=0.6)
     calibrated = metrics.sigmoid(3 * (LOGITS - 1) / temperature + bias)
     assert (
@@ -37,11 +38,23 @@ def test_calibration_finds_what_distorted_the_logits():
     )
 
 
+def test_calibration_finds_how_many_findings_no_image_shows():
+    shown = RNG.normal(0, 5, 8000)
+    truth = (RNG.uniform(size=8000) < metrics.sigmoid(shown)) | (RNG.uniform(size=8000) < 0.05)
+
+    temperature, bias, floor = metrics.fit_calibration(shown, truth)
+
+    assert floor == pytest.approx(0.05, abs=0.01)
+    assert temperature == pytest.approx(1, abs=0.1)
+    assert bias == pytest.approx(0, abs=0.2)
+
+
 def test_calibration_of_a_label_that_comes_apart_stays_finite():
-    temperature, bias = metrics.fit_calibration(
+    temperature, bias, floor = metrics.fit_calibration(
         np.array([-3.0, -2, 2, 3]), np.array([False, False, True, True])
     )
 
+    assert floor == 0
     assert 0 < temperature < 10
     assert abs(bias) < 10
 

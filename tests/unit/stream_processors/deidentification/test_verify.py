@@ -82,6 +82,7 @@ LEAKS = {
     "a private element": put(0x00290010, "LO", "ACME"),
     "an unknown element": put(0x00089999, "LO", "text"),
     "an overlay": put(0x60003000, "OW", b"12"),
+    "pixels in an item": nest(0x7FE00010, "OW", b"12"),
     "a key of an archive": put(0x0008041B, "OB", b"12"),
     "an identifier as bytes": put(0x0040A074, "OB", b"12"),
     "a document's title": put(0x00420010, "ST", "keep"),

@@ -96,6 +96,22 @@ def test_a_broken_data_set_is_refused(body: bytes, reason: str) -> None:
         deidentify(EXPLICIT + body, NAMES)
 
 
+PIXELS = struct.pack("<HH2sHI2s", 0x7FE0, 0x10, b"OW", 0, 2, b"ZQ")
+FRAGMENTS = struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OB", 0, 0xFFFFFFFF) + item(b"ZQ") + SEQUENCE_END
+ICON = struct.pack("<HH2sHI", 0x0088, 0x0200, b"SQ", 0, 0xFFFFFFFF)
+
+
+@pytest.mark.parametrize("pixels", [PIXELS, FRAGMENTS])
+def test_pixels_in_an_item_are_no_icon_s_and_nobody_looks_at_them(pixels: bytes) -> None:
+    with pytest.raises(RefusedError, match="unsupported-content"):
+        deidentify(EXPLICIT + SEQUENCE + ITEM + MODALITY + pixels + ITEM_END + SEQUENCE_END, NAMES)
+
+
+@pytest.mark.parametrize("pixels", [PIXELS, FRAGMENTS])
+def test_an_icon_goes_with_its_pixels(pixels: bytes) -> None:
+    assert b"ZQ" not in deidentify(EXPLICIT + ICON + ITEM + pixels + ITEM_END + SEQUENCE_END, NAMES).data
+
+
 def test_a_file_without_a_data_set_is_refused() -> None:
     with pytest.raises(RefusedError, match="truncated"):
         deidentify(PREFIX + META, NAMES)

@@ -256,8 +256,11 @@ def test_fragments_of_an_icon_or_of_unknown_bytes_are_stepped_over(vr: str) -> N
     after = element(one, 0x00280010, "US", b"\0\2")
     assert outcome(fragments + after, one) == after
     icon = element(one, 0x7FE00010, "OB", item(one, b"") + item(one, b"12345678"), UNDEFINED) + end(one)
-    inside = sequence(one, IMAGES, item(one, after + icon))
-    assert outcome(inside, one) == inside
+    for undefined in (False, True):
+        inside = sequence(one, 0x00880200, item(one, after + icon, undefined=undefined), undefined=undefined)
+        assert outcome(inside + after, one) == after
+        with pytest.raises(RefusedError, match="unsupported-content"):
+            walk(sequence(one, IMAGES, item(one, after + icon), undefined=undefined), one)
     for broken, reason in (
         (fragments[:-8], "truncated"),
         (fragments[:-8] + after, "malformed"),
