@@ -9,6 +9,7 @@ Python backend needs numpy 1. Nothing of that wheel is imported here.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -20,7 +21,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -37,6 +38,9 @@ EXIT_DRAIN_S = 5
 """How long the server waits for requests under way, and for models to unload, before it leaves anyway."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the server puts its regions
 PR_SET_PDEATHSIG = 1
+MODEL_PROCESS = "triton_python_backend_stub"
+LOOK_S = 0.1
+"""Seconds between two looks whether the server runs and nobody has asked for its end."""
 
 _ASK = """
 import json, sys, sysconfig
@@ -78,7 +82,7 @@ def find_server(environment: Path) -> TritonInstallation | TritonAbsent:
         return TritonAbsent(f"the Python of {environment} does not run")
     version, library, base, site = json.loads(told.stdout)
     server = Path(site) / "pytriton" / "tritonserver"
-    stub = server / "python_backend_stubs" / version / "triton_python_backend_stub"
+    stub = server / "python_backend_stubs" / version / MODEL_PROCESS
     if not (server / "bin" / "tritonserver").exists():
         return TritonAbsent(f"nvidia-pytriton {PYTRITON} is not installed in {environment}")
     if not stub.exists():
@@ -148,7 +152,7 @@ class TritonServer:
                     command = Path(f"/proc/{child}/cmdline").read_bytes()
                 except FileNotFoundError:
                     continue
-                if b"triton_python_backend_stub" in command.split(b"\0", 1)[0]:
+                if MODEL_PROCESS.encode() in command.split(b"\0", 1)[0]:
                     found.append(int(child))
         return tuple(sorted(found))
 
@@ -181,9 +185,14 @@ class TritonServer:
         if self._process and self._process.poll() is None:
             self._process.send_signal(number)
 
-    def wait(self) -> int:
-        """Wait for the server's end; returns its exit status and removes what it left in shared memory."""
-        status = self._running().wait()
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Wait for the server's end, kill it once the time has run out, and remove what it left; returns its exit status."""
+        process = self._running()
+        try:
+            status = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait()
         remove_leftovers(self._repository, owner=os.getpid())
         return status
 
@@ -192,12 +201,7 @@ class TritonServer:
         if self._process is None:
             return
         self.signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        remove_leftovers(self._repository, owner=os.getpid())
+        self.wait(STOP_TIMEOUT_S)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -260,16 +264,38 @@ def shared_memory_prefix(repository: Path) -> str:
 
 
 def remove_leftovers(repository: Path, *, owner: int | None = None) -> int:
-    """Remove regions that dead servers over this repository left (or those of ``owner``); returns how many."""
+    """Remove what dead servers over this repository left (or that of ``owner``): regions, and model processes that still wait
+    for an answer of their server and hold Python's lock meanwhile, so that nothing in them can end them.
+
+    Returns how many regions there were.
+    """
     place = shared_memory_prefix(repository).rsplit("-", 2)[0]
-    removed = 0
-    for region in SHARED_MEMORY.glob(f"{place}-*"):
-        pid = region.name.removeprefix(place + "-").split("-", 1)[0]
-        dead = pid.isdigit() and not Path(f"/proc/{pid}").exists()
-        if dead or pid == str(owner):
-            region.unlink(missing_ok=True)
-            removed += 1
-    return removed
+
+    def left(region: str) -> bool:
+        pid = region.removeprefix(place + "-").split("-", 1)[0]
+        return region.startswith(place + "-") and (
+            pid == str(owner) or (pid.isdigit() and not Path(f"/proc/{pid}").exists())
+        )
+
+    for pid, arguments in _model_processes():
+        if any(map(left, arguments)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    regions = [region for region in SHARED_MEMORY.glob(f"{place}-*") if left(region.name)]
+    for region in regions:
+        region.unlink(missing_ok=True)
+    return len(regions)
+
+
+def _model_processes() -> Iterator[tuple[int, list[str]]]:
+    """Process id and arguments of every model process here; one of them names its server's region."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            program, *arguments = file.read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended
+            continue
+        if program.endswith(MODEL_PROCESS):
+            yield int(file.parent.name), arguments
 
 
 def _ports(*wanted: int | None) -> list[int]:
@@ -337,7 +363,9 @@ def _run(server: TritonServer, asked: list[int]) -> int:
         server.start()
         if asked:  # before there was a process to pass it on to
             server.signal(asked[0])
-        status = abs(server.wait())
+        while not asked and server.poll() is None:
+            time.sleep(LOOK_S)
+        status = abs(server.wait(STOP_TIMEOUT_S))
     except RuntimeError as error:
         if not asked:
             sys.stderr.write(f"{error}\n")

@@ -31,6 +31,7 @@ from inference.server import (
     shared_memory_prefix,
 )
 from runtime.free_ports import free_ports
+from tests.support.processes import descendants
 
 ROOT = Path(__file__).parents[2]
 SPEC = cxr_demo.SPEC
@@ -234,13 +235,7 @@ def test_a_server_that_cannot_listen_says_so(server, installation, repository):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_launcher_takes_its_server_along(environment, installation, repository, number):
     ports = free_ports(3)
-    launcher = subprocess.Popen(
-        [
-            sys.executable, "-m", "inference.server", "--environment", environment, "--repository", repository,
-            "--grpc-port", str(ports[0]), "--http-port", str(ports[1]), "--metrics-port", str(ports[2]),
-        ],
-        cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    launcher = launched(environment, repository, ports)
     server = wait_for_child(launcher)
     wait_until_ready(ports[1])
 
@@ -251,6 +246,35 @@ def test_the_launcher_takes_its_server_along(environment, installation, reposito
     wait_until_gone((server,))
     remove_leftovers(repository)
     assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
+
+
+def test_the_launcher_ends_a_server_that_does_not_end_and_its_model_processes(
+    environment, installation, repository
+):
+    ports = free_ports(3)
+    launcher = launched(environment, repository, ports)
+    server = wait_for_child(launcher)
+    wait_until_ready(ports[1])
+    stubs = descendants(server)
+    assert stubs
+    for pid in (server, *stubs):
+        os.kill(pid, signal.SIGSTOP)
+
+    launcher.send_signal(signal.SIGTERM)
+
+    assert launcher.wait(30) == 0
+    wait_until_gone((server, *stubs))
+    assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
+
+
+def launched(environment, repository, ports):
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "inference.server", "--environment", environment, "--repository", repository,
+            "--grpc-port", str(ports[0]), "--http-port", str(ports[1]), "--metrics-port", str(ports[2]),
+        ],
+        cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 def wait_for_child(launcher):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -29,6 +30,9 @@ METADATA = {
     },
 }
 
+NETWORK = {"_target_": "DenseNet121", "spatial_dims": 2, "in_channels": 3, "out_channels": 2}
+MISSING = object()
+
 
 def seeded(channels, labels):
     torch.manual_seed(5)
@@ -47,12 +51,7 @@ def saved(tmp_path, kind, channels, labels):
         folder = tmp_path / "bundle"
         (folder / "configs").mkdir(parents=True)
         (folder / "models").mkdir()
-        network = {
-            "_target_": "DenseNet121",
-            "spatial_dims": 2,
-            "in_channels": channels,
-            "out_channels": labels,
-        }
+        network = {**NETWORK, "in_channels": channels, "out_channels": labels}
         (folder / "configs" / "metadata.json").write_text(json.dumps(METADATA))
         (folder / "configs" / "inference.json").write_text(json.dumps({"network_def": network}))
         torch.save(state, folder / "models" / "model.pt")
@@ -114,6 +113,39 @@ def test_a_bundle_of_another_network_says_what_it_holds():
         monai_bundle.described(
             METADATA, {"network_def": {"_target_": "monai.networks.nets.UNet", "spatial_dims": 3}}
         )
+
+
+@pytest.mark.parametrize(
+    ("of", "key", "value"),
+    [
+        ("metadata", "network_data_format", None),
+        ("metadata", "name", MISSING),
+        ("image", "value_range", []),
+        ("image", "value_range", [1, 1]),
+        ("image", "spatial_shape", ["*", "*"]),
+        ("pred", "channel_def", {"first": "Normal"}),
+        ("network", "in_channels", MISSING),
+    ],
+)
+def test_a_bundle_that_does_not_describe_itself_is_refused_with_what_is_needed(of, key, value):
+    metadata, inference = copy.deepcopy(METADATA), {"network_def": dict(NETWORK)}
+    formats = metadata["network_data_format"]
+    described = {
+        "metadata": metadata, "network": inference["network_def"],
+        "image": formats["inputs"]["image"], "pred": formats["outputs"]["pred"],
+    }[of]  # fmt: skip
+    described[key] = value
+    if value is MISSING:
+        del described[key]
+
+    with pytest.raises(imported.NotImportableError, match="value_range"):
+        monai_bundle.described(metadata, inference)
+
+
+def test_a_bundle_s_name_becomes_the_name_of_a_folder():
+    named = monai_bundle.described({**METADATA, "name": 'Chest "X/Ray" 2-D'}, {"network_def": NETWORK})
+
+    assert named.name == "monai_chest_x_ray_2_d"
 
 
 def test_the_published_operating_points_are_kept():

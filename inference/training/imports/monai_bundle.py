@@ -6,6 +6,7 @@ Read are bundles whose network is a two-dimensional DenseNet121; of others the i
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,27 @@ def described(metadata: dict[str, Any], inference: dict[str, Any]) -> Source:
         raise NotImportableError(
             f"the bundle's network is {kind or 'not described'}; a 2-D DenseNet121 is read"
         )
+    try:
+        return _source(metadata, int(network["in_channels"]))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise NotImportableError(
+            "the bundle's metadata.json and inference.json do not say what an import needs: a name, the input's spatial_shape "
+            "and value_range, the prediction's channel_def, the network's in_channels"
+        ) from error
+
+
+def _source(metadata: dict[str, Any], channels: int) -> Source:
     formats = metadata["network_data_format"]
     image, predicted = formats["inputs"]["image"], formats["outputs"]["pred"]
-    channels = int(network["in_channels"])
     names = predicted["channel_def"]
     labels = tuple(str(names[key]).lower().replace(" ", "-") for key in sorted(names, key=int))
     low, high = (float(v) for v in image["value_range"])
+    if not low < high:
+        raise ValueError("an empty range of values")
     modality = str(image.get("modality", "")).upper()
     modalities = {"DX", "CR"} if modality in {"XR", "X-RAY", "XRAY", "CR", "DX"} else {modality}
     return Source(
-        name="monai_" + str(metadata["name"]).lower().replace(" ", "_").replace("-", "_"),
+        name="monai_" + re.sub(r"\W+", "_", str(metadata["name"]).lower()),
         labels=labels,
         side=int(image["spatial_shape"][0]),
         values="density",

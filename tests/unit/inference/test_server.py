@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from inference import server
 from inference.server import TritonAbsent, TritonInstallation, find_server, main, remove_leftovers
+from tests.support.processes import wait_until
 
 
 def environment(folder, *, version="3.11", library=True, stub="3.11", binary=True):
@@ -92,3 +94,36 @@ def test_only_shared_memory_of_the_dead_is_removed(tmp_path, monkeypatch):
     assert remove_leftovers(tmp_path / "models") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([regions[0], *regions[2:]])
     assert remove_leftovers(tmp_path / "models", owner=os.getpid()) == 1
+
+
+def test_a_model_process_whose_server_is_dead_is_ended_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "SHARED_MEMORY", tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mine = server.shared_memory_prefix(tmp_path / "models")
+    of_dead = mine.replace(str(os.getpid()), str(dead.pid))
+    waits = ["-c", "import time; time.sleep(300)"]
+    stubs = [
+        subprocess.Popen([program, *waits, region], executable=sys.executable)
+        for program, region in (
+            ("/any/triton_python_backend_stub", of_dead + "a"),
+            ("/any/triton_python_backend_stub", mine + "b"),
+            ("/any/other", of_dead + "c"),
+        )
+    ]
+    try:
+        wait_until(lambda: all(b"stub" in commands(stub) for stub in stubs[:2]), "their command lines")
+        remove_leftovers(tmp_path / "models")
+        assert stubs[0].wait(30) == -signal.SIGKILL
+        assert [stub.poll() for stub in stubs[1:]] == [None, None]
+        remove_leftovers(tmp_path / "models", owner=os.getpid())
+        assert stubs[1].wait(30) == -signal.SIGKILL
+        assert stubs[2].poll() is None
+    finally:
+        for stub in stubs:
+            stub.kill()
+            stub.wait()
+
+
+def commands(process):
+    return Path(f"/proc/{process.pid}/cmdline").read_bytes()
