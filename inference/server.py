@@ -264,8 +264,8 @@ def shared_memory_prefix(repository: Path) -> str:
 
 
 def remove_leftovers(repository: Path, *, owner: int | None = None) -> int:
-    """Remove what dead servers over this repository left (or that of ``owner``): regions, and model processes that still wait
-    for an answer of their server and hold Python's lock meanwhile, so that nothing in them can end them.
+    """Remove what dead servers over this repository left (or that of ``owner``): regions, and model processes that wait for
+    an answer of a server that is gone and hold Python's lock meanwhile, so that nothing in them can end them.
 
     Returns how many regions there were.
     """
@@ -277,7 +277,7 @@ def remove_leftovers(repository: Path, *, owner: int | None = None) -> int:
             pid == str(owner) or (pid.isdigit() and not Path(f"/proc/{pid}").exists())
         )
 
-    for pid, arguments in _model_processes():
+    for pid, arguments in _orphans():
         if any(map(left, arguments)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -287,15 +287,23 @@ def remove_leftovers(repository: Path, *, owner: int | None = None) -> int:
     return len(regions)
 
 
-def _model_processes() -> Iterator[tuple[int, list[str]]]:
-    """Process id and arguments of every model process here; one of them names its server's region."""
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            program, *arguments = file.read_bytes().decode(errors="replace").split("\0")
-        except OSError:  # it has ended
-            continue
+def _orphans() -> Iterator[tuple[int, list[str]]]:
+    """Process id and arguments of every model process whose server is gone; one of them names the server's region."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        program, *arguments = _command_line(folder)
         if program.endswith(MODEL_PROCESS):
-            yield int(file.parent.name), arguments
+            with contextlib.suppress(OSError):  # it has ended
+                parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+                # A server that still answers what is in flight keeps its model, though its launcher is dead.
+                if not _command_line(folder.with_name(parent))[0].endswith("/tritonserver"):
+                    yield int(folder.name), arguments
+
+
+def _command_line(folder: Path) -> list[str]:
+    try:
+        return (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return [""]
 
 
 def _ports(*wanted: int | None) -> list[int]:

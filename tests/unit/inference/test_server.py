@@ -10,7 +10,7 @@ import pytest
 
 from inference import server
 from inference.server import TritonAbsent, TritonInstallation, find_server, main, remove_leftovers
-from tests.support.processes import wait_until
+from tests.support.processes import alive, descendants, wait_until
 
 
 def environment(folder, *, version="3.11", library=True, stub="3.11", binary=True):
@@ -123,6 +123,32 @@ def test_a_model_process_whose_server_is_dead_is_ended_and_no_other(tmp_path, mo
         for stub in stubs:
             stub.kill()
             stub.wait()
+
+
+def test_a_server_that_ends_keeps_its_model_process_until_it_is_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "SHARED_MEMORY", tmp_path)
+    region = server.shared_memory_prefix(tmp_path / "models")
+    starts = f"""
+import subprocess, time
+waits = ["-c", "import time; time.sleep(300)"]
+subprocess.Popen(["/any/triton_python_backend_stub", *waits, "{region}a"], executable="{sys.executable}")
+time.sleep(300)
+"""
+    parent = subprocess.Popen(["/any/tritonserver", "-c", starts], executable=sys.executable)
+    try:
+        wait_until(lambda: any(map(is_stub, descendants(parent.pid))), "its model process")
+        (stub,) = descendants(parent.pid)
+        remove_leftovers(tmp_path / "models", owner=os.getpid())
+        assert alive(stub)
+    finally:
+        parent.kill()
+        parent.wait()
+    remove_leftovers(tmp_path / "models", owner=os.getpid())
+    wait_until(lambda: not alive(stub), "its end")
+
+
+def is_stub(pid):
+    return b"_stub\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def commands(process):
