@@ -5,14 +5,13 @@ It does what systemd, Compose or Kubernetes do elsewhere, and nothing more. Chil
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from cli.components import Component, components
 from cli.plan import read_plan
 from cli.runs import Run
 from runtime.connections import INSTANCE_VARIABLE
+from runtime.parent import dying_with
 from runtime.settings import load_settings
 
 FIRST_WAIT_S = 0.1
@@ -30,8 +30,6 @@ STABLE_S = 10.0
 """A process that lived so many seconds is healthy again: the wait starts from the beginning."""
 DRAIN_S = 15.0
 """Seconds a process may take to drain before it is killed."""
-PR_SET_PDEATHSIG = 1
-"""prctl(2): signal to a process when its parent dies."""
 RETENTION = Component("retention", ("-m", "runtime.retention"), reports=False)
 """Removes what is older than its topic keeps, and ends."""
 DAY_S = 86_400.0
@@ -186,7 +184,7 @@ class Supervisor:
                 stderr=log,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
+                preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
             )
 
     def _write_state(self) -> None:
@@ -214,23 +212,6 @@ class Supervisor:
         stop([*ours, *(each.process for each in self.leaving)], DRAIN_S)
         stop(engines[::-1], SERVER_STOP_S)
         self.run.supervisor_file.unlink(missing_ok=True)
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """What a child runs before its program: it gets SIGTERM when the supervisor dies, even by SIGKILL.
-
-    The program itself could ask for that only once it runs, and not every program here does.
-    """
-    if not sys.platform.startswith("linux"):
-        return lambda: None
-    libc = ctypes.CDLL(None)  # loaded before the fork
-
-    def prepare() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died between the fork and the call
-            os._exit(1)
-
-    return prepare
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]], patience_s: float) -> None:

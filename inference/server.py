@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
@@ -21,12 +20,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from runtime.free_ports import free_ports
+from runtime.parent import dying_with
 
 PYTRITON = "0.7.0"
 """The wheel whose layout this file knows (tritonserver 2.51)."""
@@ -37,7 +37,6 @@ STOP_TIMEOUT_S = 10.0
 EXIT_DRAIN_S = 5
 """How long the server waits for requests under way, and for models to unload, before it leaves anyway."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the server puts its regions
-PR_SET_PDEATHSIG = 1
 MODEL_PROCESS = "triton_python_backend_stub"
 LOOK_S = 0.1
 """Seconds between two looks whether the server runs and nobody has asked for its end."""
@@ -147,13 +146,9 @@ class TritonServer:
         """Process ids of the model processes, one per instance."""
         found = []
         for task in Path(f"/proc/{self.pid}/task").glob("*/children"):
-            for child in task.read_text().split():
-                try:
-                    command = Path(f"/proc/{child}/cmdline").read_bytes()
-                except FileNotFoundError:
-                    continue
-                if MODEL_PROCESS.encode() in command.split(b"\0", 1)[0]:
-                    found.append(int(child))
+            with contextlib.suppress(OSError):  # a thread has ended
+                children = map(int, task.read_text().split())
+                found += [pid for pid in children if _command_line(pid)[0].endswith(MODEL_PROCESS)]
         return tuple(sorted(found))
 
     def poll(self) -> int | None:
@@ -173,7 +168,7 @@ class TritonServer:
                 stdout=output,
                 stderr=subprocess.STDOUT if output else None,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509 - takes no lock, see there
+                preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - takes no lock, see there
             )
         finally:
             if output:
@@ -248,8 +243,10 @@ class TritonServer:
 
     def _wait_until_ready(self, deadline: float) -> None:
         while time.monotonic() < deadline:
-            if (status := self._running().poll()) is not None:
-                raise RuntimeError(f"tritonserver exited with status {status} while starting; see its log")
+            if self.poll() is not None:
+                raise RuntimeError(
+                    f"tritonserver exited with status {self.wait()} while starting; see its log"
+                )
             if _answers(f"http://{self.http_address}/v2/health/ready"):
                 return
             time.sleep(0.05)
@@ -290,18 +287,20 @@ def remove_leftovers(repository: Path, *, owner: int | None = None) -> int:
 def _orphans() -> Iterator[tuple[int, list[str]]]:
     """Process id and arguments of every model process whose server is gone; one of them names the server's region."""
     for folder in Path("/proc").glob("[0-9]*"):
-        program, *arguments = _command_line(folder)
+        pid = int(folder.name)
+        program, *arguments = _command_line(pid)
         if program.endswith(MODEL_PROCESS):
             with contextlib.suppress(OSError):  # it has ended
-                parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+                parent = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
                 # A server that still answers what is in flight keeps its model, though its launcher is dead.
-                if not _command_line(folder.with_name(parent))[0].endswith("/tritonserver"):
-                    yield int(folder.name), arguments
+                if not _command_line(parent)[0].endswith("/tritonserver"):
+                    yield pid, arguments
 
 
-def _command_line(folder: Path) -> list[str]:
+def _command_line(pid: int) -> list[str]:
+    """Program and arguments of a process; one empty word where it has ended."""
     try:
-        return (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return [""]
 
@@ -309,18 +308,6 @@ def _command_line(folder: Path) -> list[str]:
 def _ports(*wanted: int | None) -> list[int]:
     chosen = iter(free_ports(sum(p is None for p in wanted)))
     return [next(chosen) if p is None else p for p in wanted]
-
-
-def _die_with_parent(parent: int) -> Callable[[], None]:
-    """What the child runs before the server: it gets SIGTERM when its parent dies, even by SIGKILL."""
-    libc = ctypes.CDLL(None)  # loaded before the fork: the child must not take locks
-
-    def prepare() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare
 
 
 def _answers(url: str) -> bool:

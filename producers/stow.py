@@ -7,13 +7,10 @@ The event loop reads; a worker thread per request parses, encrypts and stores, a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -25,7 +22,7 @@ from producers.incoming import Incoming
 from producers.ingest import Delivery
 from producers.multipart import MultipartError, MultipartReader, PartBegin, PartEnd, content_type
 from producers.store_response import Problem
-from runtime import faults
+from runtime import faults, web_server
 from runtime.connections import Connections
 from runtime.credentials import Credential, Credentials
 from runtime.errors import RetryError, StopError
@@ -46,8 +43,6 @@ IDLE_S = 60.0
 """seconds a sender may be silent in the middle of a request."""
 MAX_HEADER_BYTES = 32 * 1024
 """bytes of a request's own headers (httptools would take any number, so h11 reads them)."""
-DRAIN_S = 8
-"""seconds that running requests get on SIGTERM, less than `runtime.process` allows; those cut off were not acknowledged."""
 
 INSTANCE = "application/dicom"
 PART_TYPES = ("", INSTANCE, "application/octet-stream")
@@ -339,53 +334,21 @@ def _refusal(problem: Problem) -> Response:
     return Response(body, problem.status, _headers(problem.status, cut=True), "application/json")
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to `runtime.process`."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Open the socket first, so that the address is known before the first request can come."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
-    listening.listen()
-    return listening
-
-
 async def serve(connections: Connections, stop: Stop) -> None:
-    """Run the gateway until it is asked to stop; running requests are answered first."""
-    settings = connections.settings.stow
-    gateway = Gateway(connections, Credentials(connections.settings.keys.credentials))
-    config = uvicorn.Config(
+    """Run the gateway until it is asked to stop; running requests are answered first, and one cut off was not acknowledged."""
+    settings = connections.settings
+    gateway = Gateway(connections, Credentials(settings.keys.credentials))
+    asked = asyncio.create_task(stop.wait())
+    await web_server.serve(
         gateway.app(),
+        settings.stow,
+        connections.presence,
+        asked,
+        gateway.failed,
         http="h11",
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=DRAIN_S,
     )
-    server = _Server(config)
-    listening = listen(settings.host, settings.port)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    connections.presence.announce(address_of(listening))
-    connections.presence.ready()
-    asked = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, asked, gateway.failed}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
-    server.should_exit = True
-    await serving
     gateway.close()
     if gateway.failed.done():
         gateway.failed.result()
-
-
-def address_of(listening: socket.socket) -> str:
-    """URL of a listening socket."""
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

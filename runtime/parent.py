@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 PARENT_DEATH_VARIABLE = "RADSTREAM_PARENT_DEATH"
 """Set to 1 by a launcher whose children shall not outlive it."""
@@ -21,3 +22,20 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
     if os.getppid() != parent:  # it died between the two calls
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def dying_with(parent: int) -> Callable[[], None]:
+    """What a child runs between fork and exec (`preexec_fn`): it gets SIGTERM when its parent dies, even by SIGKILL.
+
+    Not every program that is started here could ask for that itself, and none can before it runs.
+    """
+    if not sys.platform.startswith("linux"):
+        return lambda: None
+    libc = ctypes.CDLL(None)  # loaded before the fork: the child must not take locks
+
+    def prepare() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != parent:  # it died between the fork and the call
+            os._exit(1)
+
+    return prepare

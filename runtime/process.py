@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
@@ -18,6 +19,8 @@ from runtime.settings import Settings, load_settings
 
 DRAIN_S = 10.0
 """Seconds from SIGTERM in which work under way may end; what has not ended by then is delivered again."""
+END_S = 4.0
+"""Seconds after these in which connections close and threads end. Together less than the supervisor's patience."""
 DRAINED, CRASHED, STOPPED = 0, 70, 75
 """Exit codes: asked to stop and did; unexpected error (EX_SOFTWARE); must not go on as things are (EX_TEMPFAIL)."""
 
@@ -47,16 +50,15 @@ class Stop:
 def run(component: str, main: Main) -> NoReturn:
     """Run a component until it ends or is told to (SIGTERM, SIGINT), and exit with the code that says how it ended.
 
-    `main` returns soon after `stop` is requested, its work acknowledged; 10 s later it is cancelled.
+    `main` returns soon after `stop` is requested, its work acknowledged; 10 s later it is cancelled, and 4 s after that the
+    process ends whatever still holds it: nobody may be left to kill it.
     """
     logs.configure(component)
     die_with_parent()
     code = _guarded(component, main)
     sys.stderr.flush()
     sys.stdout.flush()
-    os._exit(
-        code
-    )  # threads blocked in a call must not hold up the end: everything that counts is acknowledged or not
+    os._exit(code)  # no wait for what is blocked in a call: everything that counts is acknowledged or not
 
 
 def _guarded(component: str, main: Main) -> int:
@@ -102,6 +104,7 @@ async def _until_stopped(connections: Connections, main: Main) -> int:
     asked = asyncio.ensure_future(stop.wait())
     await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
+    _end_at_last()
     if not work.done():
         connections.presence.not_ready("draining")
         await asyncio.wait({work}, timeout=DRAIN_S)
@@ -111,3 +114,10 @@ async def _until_stopped(connections: Connections, main: Main) -> int:
         return CRASHED
     work.result()
     return DRAINED
+
+
+def _end_at_last() -> None:
+    """End this process in a while: the loop waits for every thread, and a thread may be blocked in a call for ever."""
+    last = threading.Timer(DRAIN_S + END_S, os._exit, (CRASHED,))
+    last.daemon = True
+    last.start()

@@ -23,6 +23,7 @@ from inference.in_process import InProcess
 from inference.models import cxr_demo
 from inference.repository import INSTANCES, render
 from inference.server import (
+    MODEL_PROCESS,
     SHARED_MEMORY,
     TritonAbsent,
     TritonServer,
@@ -31,7 +32,7 @@ from inference.server import (
     shared_memory_prefix,
 )
 from runtime.free_ports import free_ports
-from tests.support.processes import descendants
+from tests.support.processes import command_line, descendants, wait_until, wait_until_gone
 
 ROOT = Path(__file__).parents[2]
 SPEC = cxr_demo.SPEC
@@ -267,6 +268,25 @@ def test_the_launcher_ends_a_server_that_does_not_end_and_its_model_processes(
     assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
 
 
+def test_a_server_that_dies_while_it_starts_leaves_no_model_process(environment, installation, repository):
+    launcher = launched(environment, repository, free_ports(3))
+    server = wait_for_child(launcher)
+    wait_until(lambda: model_processes(server), "a model process")
+    stubs = model_processes(server)
+    for pid in stubs:
+        os.kill(pid, signal.SIGSTOP)
+
+    os.kill(server, signal.SIGKILL)
+
+    assert launcher.wait(30) == 1
+    wait_until_gone(stubs)
+    assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
+
+
+def model_processes(server):
+    return [pid for pid in descendants(server) if command_line(pid)[0].endswith(MODEL_PROCESS)]
+
+
 def launched(environment, repository, ports):
     return subprocess.Popen(
         [
@@ -278,11 +298,11 @@ def launched(environment, repository, ports):
 
 
 def wait_for_child(launcher):
+    """Process id of the server: what the launcher starts, once it is no copy of the launcher any more."""
     while True:
-        children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-        for child in children:
-            if b"bin/tritonserver" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0", 1)[0]:
-                return int(child)
+        for child in descendants(launcher.pid):
+            if command_line(child)[0].endswith("bin/tritonserver"):
+                return child
         assert launcher.poll() is None
         time.sleep(0.02)
 
@@ -295,15 +315,3 @@ def wait_until_ready(port):
                     return
         except OSError:
             time.sleep(0.05)
-
-
-def wait_until_gone(pids):
-    while any(alive(pid) for pid in pids):
-        time.sleep(0.05)
-
-
-def alive(pid):
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False

@@ -19,7 +19,7 @@ from runtime.settings import SETTINGS_VARIABLE
 from tests.support.installation import settings
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, sys, threading
 from runtime import process
 from runtime.errors import StopError
 
@@ -33,6 +33,12 @@ async def crashes(connections, stop):
 
 async def gives_up(connections, stop):
     raise StopError("missing topics")
+
+async def never_ends(connections, stop):
+    process.DRAIN_S = process.END_S = 0.2
+    blocked = asyncio.create_task(asyncio.to_thread(threading.Event().wait))
+    connections.presence.announce("http://127.0.0.1:1")
+    await blocked
 
 process.run("example", globals()[sys.argv[1]])
 """
@@ -72,6 +78,14 @@ def test_a_process_tells_where_it_is_and_drains_when_asked_to_end(tmp_path: Path
         process.send_signal(signal.SIGTERM)
         assert process.wait() == DRAINED
         assert not (tmp_path / "data" / "run" / "example.json").exists()
+
+
+def test_a_thread_that_is_blocked_for_ever_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with started(tmp_path, "never_ends") as process:
+        presence(tmp_path)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == CRASHED
+    assert "did not drain in time" in (tmp_path / "log").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("main", "code"), [("crashes", CRASHED), ("gives_up", STOPPED)])

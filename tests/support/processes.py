@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 WAIT_S = 120.0
@@ -52,6 +52,37 @@ def _state(pid: int) -> str:
 def alive(pid: int) -> bool:
     """Whether a process runs (a dead one that nobody has waited for does not)."""
     return _state(pid) not in ("", "Z", "X")
+
+
+def wait_until_gone(pids: Iterable[int], *, seconds: float = WAIT_S) -> None:
+    """Wait for the end of processes; AssertionError that names each one left: its state, where it waits, its command line."""
+    left = list(pids)
+
+    def gone() -> bool:
+        left[:] = filter(alive, left)
+        return not left
+
+    try:
+        wait_until(gone, "every process is gone", seconds=seconds)
+    except AssertionError as error:
+        raise AssertionError("\n".join([str(error), *map(_described, left)])) from None
+
+
+def _described(pid: int) -> str:
+    """One line on a process that should not be there."""
+    try:
+        waits = Path(f"/proc/{pid}/wchan").read_text()
+    except OSError:
+        return f"{pid} has ended since"
+    return f"{pid} {_state(pid)} in {waits}: {' '.join(command_line(pid))}"
+
+
+def command_line(pid: int) -> list[str]:
+    """Program and arguments of a process; one empty word where there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return [""]
 
 
 def descendants(pid: int) -> list[int]:

@@ -16,7 +16,7 @@ from runtime.connections import connect
 from runtime.settings import load_settings
 from schemas.events import Findings, InstanceReceived
 from schemas.rows import StudyRow
-from tests.support.processes import alive, descendants, wait_until
+from tests.support.processes import descendants, wait_until, wait_until_gone
 from tests.support.senders import Department, ct, xray
 from tests.support.system import System
 from tests.support.verdict import gather, judge
@@ -68,7 +68,7 @@ def test_a_killed_supervisor_leaves_no_process_and_loses_nothing(home: Path) -> 
         lambda: first.pending("assemble_study") == len(department.ledger.sent), "two open quiet windows"
     )
     first.kill_supervisor()
-    wait_until(lambda: not any(map(alive, everything)), "every process is gone")
+    wait_until_gone(everything)
     first.connections.close()
 
     second = up(home)

@@ -10,7 +10,7 @@ import pytest
 
 from inference import server
 from inference.server import TritonAbsent, TritonInstallation, find_server, main, remove_leftovers
-from tests.support.processes import alive, descendants, wait_until
+from tests.support.processes import alive, command_line, descendants, wait_until, wait_until_gone
 
 
 def environment(folder, *, version="3.11", library=True, stub="3.11", binary=True):
@@ -112,7 +112,7 @@ def test_a_model_process_whose_server_is_dead_is_ended_and_no_other(tmp_path, mo
         )
     ]
     try:
-        wait_until(lambda: all(b"stub" in commands(stub) for stub in stubs[:2]), "their command lines")
+        wait_until(lambda: all(is_stub(stub.pid) for stub in stubs[:2]), "their command lines")
         remove_leftovers(tmp_path / "models")
         assert stubs[0].wait(30) == -signal.SIGKILL
         assert [stub.poll() for stub in stubs[1:]] == [None, None]
@@ -144,12 +144,8 @@ time.sleep(300)
         parent.kill()
         parent.wait()
     remove_leftovers(tmp_path / "models", owner=os.getpid())
-    wait_until(lambda: not alive(stub), "its end")
+    wait_until_gone([stub])
 
 
 def is_stub(pid):
-    return b"_stub\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def commands(process):
-    return Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    return command_line(pid)[0].endswith(server.MODEL_PROCESS)
