@@ -11,7 +11,7 @@ from inference.spec import NotAcceptableError
 SIZ, COD, SOT = b"\xff\x51", b"\xff\x52", b"\xff\x90"
 """JPEG 2000 markers (ITU-T T.800 §A.4 to §A.6): SIZ is the first after SOC, SOT the first after the main header."""
 LEAST_QUANTISED = {b"\xff\x5c": 4, b"\xff\x5d": 5}
-"""Length of QCD and QCC with one step."""
+"""Length of QCD and QCC with one step; every other marker has the two bytes of the length itself."""
 MOST_TILES = 65535
 """Tiles of a JPEG 2000 codestream, which numbers them with two bytes (ITU-T T.800 §A.4.2)."""
 SIZES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xF7})
@@ -84,10 +84,10 @@ def is_quantised(data: Buffer) -> bool:
     """Whether each quantisation in the main header has a step (ITU-T T.800 §A.6.4, §A.6.5): without one, HTJ2K's decoder
     ends the process.
     """
-    at = len(SIZ)
+    at = 2  # behind SOC
     while (marker := bytes(data[at : at + 2])) != SOT:
         (length,) = struct.unpack_from(">H", data, at + 2)
-        if marker in LEAST_QUANTISED and length < LEAST_QUANTISED[marker]:
+        if marker[0] != 0xFF or length < LEAST_QUANTISED.get(marker, 2):
             return False
         at += 2 + int(length)
     return True

@@ -22,6 +22,12 @@ FOLDER = Path(__file__).parent
 SERVER_FOLDERS = ("integration", "system")
 """Tests in these folders start servers or processes of their own, so they run one after the other, on one worker or two."""
 
+ON_THEIR_OWN = frozenset(
+    f"tests/integration/test_{name}.py"
+    for name in ("documents", "local_servers", "portal", "step_killed", "triton")
+)
+"""Files of these folders that need none of the session's servers: any worker takes one, so that none works long alone."""
+
 SERVER_TIMEOUT_S = 600
 """seconds; a test that spreads its studies over minutes and restarts what it kills still ends well before this."""
 
@@ -36,7 +42,8 @@ settings.load_profile("radstream")
 
 
 class ServersOnOneWorker(LoadScopeScheduling):
-    """Tests on the session's real servers on one worker, whole systems that bring their own engines on one; others anywhere.
+    """Tests on the session's real servers on one worker, whole systems that bring their own engines on one; others anywhere,
+    by file where they start processes.
 
     pytest-xdist has `xdist_group` for this, which does nothing under pytest 9.2: the group never reaches the scheduler.
     """
@@ -46,6 +53,8 @@ class ServersOnOneWorker(LoadScopeScheduling):
         folder = path.split("/")[1]
         if folder not in SERVER_FOLDERS:
             return nodeid
+        if path in ON_THEIR_OWN:
+            return path
         profile = name.partition("[")[2].rstrip("]").split("-")[0]
         return "systems" if folder == "system" and profile != CLUSTER else "servers"
 
@@ -68,6 +77,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(folder)
         if "servers" in getattr(item, "fixturenames", ()):
             item.add_marker("servers")
+            if item.nodeid.partition("::")[0] in ON_THEIR_OWN:
+                raise pytest.UsageError(
+                    f"{item.nodeid} needs the session's servers, and its file is said to need none"
+                )
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from deploy.local import servers as launcher
-from deploy.local.cassandra import FIRST_ROLE, lets_in
 from deploy.local.kafka import Kafka
 from deploy.local.place import HOST, answers, existing, new
 from deploy.local.servers import NotStartedError
@@ -175,17 +174,3 @@ def test_a_process_that_only_has_the_number_of_a_server_is_left_alone(own):
     assert stranger.poll() is None
     os.kill(stranger.pid, signal.SIGKILL)
     stranger.wait()
-
-
-def test_cassandra_is_well_once_it_takes_its_password_and_no_other(servers):
-    port = servers.require("cassandra").cassandra.port
-
-    assert lets_in(port, FIRST_ROLE, FIRST_ROLE)
-    assert not lets_in(port, FIRST_ROLE, "wrong")
-    assert not lets_in(1, FIRST_ROLE, FIRST_ROLE)
-
-
-def test_what_needs_another_server_brings_it_along(servers):
-    servers.require("registry")
-
-    assert {"kafka", "registry"} <= set(servers.running.processes)

@@ -6,7 +6,6 @@ frozen first, and killed only if it has unacknowledged work at that moment.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -16,11 +15,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
+from inference.server import MODEL_PROCESS
 from runtime.faults import Point
-from tests.support.processes import alive, descendants, frozen, wait_until
+from tests.support.processes import alive, command_line, descendants, frozen, wait_until
 from tests.support.senders import Ledger
 from tests.support.system import System
 
@@ -35,8 +34,6 @@ COMES_S = 3.0
 """seconds that it is held: half the session after which a group gives it up."""
 LOOK_S = 0.02
 """seconds between two looks for work in flight: less than the shortest piece of work takes."""
-STUB = b"triton_python_backend_stub"
-"""Program of a model's process under Triton."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +221,8 @@ class Killer:
 def stub_of(system: System) -> int | None:
     """Process id of the model's process under Triton."""
     server = system.pid("triton")
-    for pid in descendants(server) if server else []:
-        with contextlib.suppress(OSError):
-            if STUB in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]:
-                return pid
-    return None
+    processes = descendants(server) if server else []
+    return next((pid for pid in processes if command_line(pid)[0].endswith(MODEL_PROCESS)), None)
 
 
 def kill_stub(system: System, reads: Sequence[str]) -> Kill:

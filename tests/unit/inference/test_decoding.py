@@ -261,10 +261,13 @@ def test_a_codestream_whose_tiles_do_not_cover_its_image_reaches_no_decoder(monk
         decode_reduced(open_image(file(values, syntax, [odd])), 0, 1)
 
 
-def test_a_codestream_of_htj2k_without_a_step_of_quantisation_reaches_no_decoder(monkeypatch):
+@pytest.mark.parametrize(
+    "changed", [b"\xff\x5c\x00\x03", b"\xff\x5c\x00\x00", b"\x00\x5c"], ids=["none", "no length", "no marker"]
+)
+def test_a_codestream_of_htj2k_without_a_step_of_quantisation_reaches_no_decoder(monkeypatch, changed):
     coded = bytes(imagecodecs.htj2k_encode(STORED))
     at = coded.index(b"\xff\x5c")
-    odd = coded[: at + 2] + b"\x00\x03" + coded[at + 4 :]
+    odd = coded[:at] + changed + coded[at + len(changed) :]
     monkeypatch.setattr(decoding, "imagecodecs", None)
 
     with pytest.raises(NotAcceptableError, match="unreadable"):
