@@ -103,12 +103,14 @@ class Batcher:
         *,
         max_batch: int = MAX_BATCH,
         max_wait_s: float = MAX_WAIT_S,
+        company_s: float = COMPANY_S,
         in_flight: int = BATCHES_IN_FLIGHT,
         deadline_s: float = DEADLINE_S,
         observe: Observer = lambda _model, _what, _value: None,
     ) -> None:
         self._backend, self._observe = backend, observe
-        self._max_batch, self._max_wait, self._deadline = max_batch, max_wait_s, deadline_s
+        self._max_batch, self._max_wait, self._company = max_batch, max_wait_s, company_s
+        self._deadline = deadline_s
         self._free = self._slots = in_flight
         self._queues: dict[str, tuple[ModelSpec, list[_Item]]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -168,6 +170,7 @@ class Batcher:
             coming=coming,
             max_batch=size,
             max_wait_s=self._max_wait,
+            company_s=self._company,
             under_way=self._slots - self._free,
         )
         if timer := self._timers.pop(key, None):

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import faust
+from aiokafka import errors
+from aiokafka.consumer import consumer as client
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.services import WaitResults
@@ -48,6 +50,8 @@ LEAVE_S = 5.0
 """Seconds Faust gets to commit, to leave the group and to close."""
 DELIVERY_AND_SUSPENSION = 2
 """What Faust waits for with each record: that it is delivered, or that the flow is suspended."""
+OFFSET_FETCH = 9
+"""Key of the request for a group's committed offsets (Kafka protocol, API keys)."""
 LOUD = ("aiokafka", "faust", "mode", "stream_processors.app")
 """Loggers that repeat a line 40 times a second while a broker is away."""
 
@@ -80,6 +84,26 @@ class _Listener(driver.ConsumerRebalanceListener):
         if coordinator.member_id != self._joined_as and not leads:
             coordinator.request_rejoin()
         self._joined_as = coordinator.member_id
+
+
+class _Coordinator(client.GroupCoordinator):  # type: ignore[misc]  # a library without types
+    """Asks again for the committed offsets of a group that its broker has not loaded yet, or has no more.
+
+    From version 2 of that request on, the error is that of the whole answer, where the client does not look. It takes a group
+    without partitions for one without offsets, reads everything from the beginning and commits from there: after any restart of
+    a broker, for every process that has just joined.
+    """
+
+    async def _send_req(self, request: Any) -> Any:
+        answer = await super()._send_req(request)
+        code = getattr(answer, "error_code", 0) if request.API_KEY == OFFSET_FETCH else 0
+        if code:
+            self.coordinator_dead()
+            raise errors.for_code(code)
+        return answer
+
+
+client.GroupCoordinator = _Coordinator
 
 
 class _Consumer(driver.Consumer):

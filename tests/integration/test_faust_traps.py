@@ -200,10 +200,14 @@ def test_workers_and_the_broker_may_die_in_the_middle(kafka: Rig, servers: Share
             servers.require("kafka")
 
     feed(kafka, wanted, kill)
-    for worker in workers:
-        if worker.poll() is not None:
-            kafka.start(str(workers.index(worker)))
-    kafka.until(lambda: kafka.committed() == len(wanted))
+
+    def finished() -> bool:
+        for place, worker in enumerate(workers):
+            if worker.poll() is not None:  # one that was cut off may end, and its supervisor starts it again
+                workers[place] = kafka.start(str(place))
+        return kafka.committed() == len(wanted)
+
+    kafka.until(finished)
     assert_all_once(kafka, wanted)
 
 

@@ -10,13 +10,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer import consumer as client
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.protocol.commit import OffsetFetchResponse_v3
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from runtime.errors import StopError
 from runtime.settings import ClusterSettings
 from stream_processors import app
-from stream_processors.app import BYTES_IN_FLIGHT, _Consumer, _Offer, _Runner
+from stream_processors.app import BYTES_IN_FLIGHT, _Consumer, _Coordinator, _Offer, _Runner
 from stream_processors.deadlines import Deadlines
 from stream_processors.engine_settings import as_record
 from stream_processors.inputs import Input
@@ -241,3 +245,64 @@ def test_a_message_becomes_a_record_with_microseconds() -> None:
     assert (record.topic, record.offset, record.headers, record.timestamp) == (
         URGENT, 3, (("a", b"b"),), 1_700_000_000_123_000,
     )  # fmt: skip
+
+
+LOADING = {14: "still loading", 15: "not available", 16: "of another broker"}
+"""Errors of a group, by their number on the wire."""
+
+
+class Broker:
+    """Gives one answer after the other, whatever it is asked."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    async def send(self, _node: int, _request: Any, *, group: Any) -> Any:
+        del group
+        return self.answers.pop(0)
+
+
+def asking(kind: Any, monkeypatch: pytest.MonkeyPatch, code: int) -> tuple[Any, list[None]]:
+    """A client that is told what a broker says in the first second after it has come back, twice, and then the offset.
+
+    The second list grows each time that the client looks for its broker anew.
+    """
+    coordinator = kind.__new__(kind)
+    coordinator.group_id, coordinator._retry_backoff_ms = "g", 1
+    refused = OffsetFetchResponse_v3(0, [], code)
+    coordinator._client = Broker(
+        refused, refused, OffsetFetchResponse_v3(0, [(URGENT, [(0, 973, "", 0)])], 0)
+    )
+    lost: list[None] = []
+    monkeypatch.setattr(coordinator, "coordinator_dead", lambda: lost.append(None))
+
+    async def found() -> None:
+        coordinator.coordinator_id = 1
+
+    monkeypatch.setattr(coordinator, "ensure_coordinator_known", found)
+    return coordinator, lost
+
+
+@pytest.mark.parametrize("code", LOADING, ids=LOADING.values())
+async def test_a_group_that_its_broker_has_not_loaded_is_not_taken_for_one_without_offsets(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    coordinator, lost = asking(_Coordinator, monkeypatch, code)
+
+    offsets = await coordinator.fetch_committed_offsets([TopicPartition(URGENT, 0)])
+
+    assert {(part.topic, part.partition): each.offset for part, each in offsets.items()} == {(URGENT, 0): 973}
+    assert len(lost) == 2
+
+
+@pytest.mark.parametrize("code", LOADING, ids=LOADING.values())
+async def test_the_stock_client_reads_such_a_group_from_the_beginning(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    coordinator, _ = asking(GroupCoordinator, monkeypatch, code)
+
+    assert await coordinator.fetch_committed_offsets([TopicPartition(URGENT, 0)]) == {}
+
+
+def test_faust_s_client_is_ours() -> None:
+    assert client.GroupCoordinator is _Coordinator
