@@ -24,9 +24,9 @@ from runtime.patience import until_answered
 from runtime.prepare import prepared
 from runtime.settings import Settings
 
-READY_TIMEOUT_S = 180.0
+READY_TIMEOUT_S = 600.0
 """Seconds until every process must have said it is ready, on a slow machine that does other things too."""
-PREPARE_TIMEOUT_S = 60.0
+PREPARE_TIMEOUT_S = 300.0
 """Seconds in which engines have to take what is prepared in them: Cassandra and Kafka answer a while after their ports do."""
 PROBE_TIMEOUT_S = 2.0
 """Seconds for one readiness question."""

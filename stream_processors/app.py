@@ -1,7 +1,7 @@
 """Runs a step on Kafka with Faust, the only file that names it. Every rule stands against a loss seen with the stock idiom.
 
 1. Records come as raw bytes: what does not decode reaches the binder, which dead-letters it; Faust would drop it.
-2. Faust's agents only carry batches (`noack_take`) to one loop, which binds them one at a time, urgent topics first.
+2. Faust's agents only carry records to one loop, which binds them batch by batch, urgent topics first.
 3. The committed offset is the smallest one that the binder has not resolved (`ledger`), whatever Faust has acknowledged.
 4. Outputs go through the confirmed, idempotent producer of the log, never through Faust's.
 5. Anything unexpected ends the process with nothing acknowledged; it starts again at the committed offsets.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import faust
@@ -25,7 +24,7 @@ from yarl import URL
 
 from runtime import logs
 from runtime.connections import Connections
-from runtime.errors import RetryError, StopError
+from runtime.errors import StopError
 from runtime.membership import only_member
 from runtime.outcomes import Policy
 from runtime.ports import Partition, Record
@@ -40,8 +39,8 @@ from stream_processors.ledger import Ledger
 from stream_processors.running import POLL_S, Bound, batches, bound, until_asked
 from stream_processors.step import Step
 
-WITHIN_S = 0.01
-"""Seconds a batch waits for more records: most of a hop's latency, and what makes one confirmation serve many."""
+COMPANY_S = 0.005
+"""Seconds that a record which finds nothing to do waits for more: what makes one confirmation serve many."""
 BYTES_IN_FLIGHT = 32 * 2**20
 """Bytes of values of one topic, read and not resolved, beyond which no more of that topic are read. One fetch may exceed it."""
 ROOM_S = 0.05
@@ -54,14 +53,6 @@ OFFSET_FETCH = 9
 """Key of the request for a group's committed offsets (Kafka protocol, API keys)."""
 LOUD = ("aiokafka", "faust", "mode", "stream_processors.app")
 """Loggers that repeat a line 40 times a second while a broker is away."""
-
-
-@dataclass
-class _Offer:
-    """A batch that waits for the loop."""
-
-    events: Sequence[faust.Event]
-    done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _Listener(driver.ConsumerRebalanceListener):
@@ -192,8 +183,11 @@ class _Runner:
         self.app = self._app()
         self.starting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when Faust has its partitions, or has failed to get them."""
-        self._offers: list[_Offer | None] = [None for _ in self.step.reads]
-        self._offered = asyncio.Event()
+        self.lanes: list[asyncio.Queue[faust.Event]] = [
+            asyncio.Queue(ready.batch_records) for _ in self.step.reads
+        ]
+        """What agents have brought and the loop has not taken, by topic."""
+        self._brought = asyncio.Event()
         self._assigned = False
 
     def _app(self) -> faust.App:
@@ -210,11 +204,11 @@ class _Runner:
         return app
 
     def _carrier(self, lane: int) -> Any:
+        # Not `noack_take`: with a limit of time it makes four tasks every time that passes, whether anything came or not.
         async def carry(stream: Any) -> None:
-            async for events in stream.noack_take(self.bound.batch_records, within=WITHIN_S):
-                offer = self._offers[lane] = _Offer(events)
-                self._offered.set()
-                await offer.done.wait()
+            async for event in stream.noack().events():
+                await self.lanes[lane].put(event)
+                self._brought.set()
 
         return carry
 
@@ -231,33 +225,29 @@ class _Runner:
         """Resolve the most urgent batch that waits, with the deadlines that are due; or only those."""
         if self.app.should_stop or (self.starting.done() and self.starting.exception()):
             raise StopError("the stream engine gave up") from self.app.crash_reason
-        lane = await self._next_lane()
-        offer = self._offers[lane] if lane is not None else None
+        events = await self._next_batch()
         self.idle.clear()
         try:
-            await self._resolve(offer)
+            await self._resolve(events)
         finally:
             self.idle.set()
-        if lane is not None and offer is not None:
-            self._offers[lane] = None
-            offer.done.set()
         self.bound.measure(self._owned())
 
-    async def _next_lane(self) -> int | None:
-        self._offered.clear()
-        if not any(self._offers):
+    async def _next_batch(self) -> list[faust.Event]:
+        """Take all that the most urgent topic with anything has; nothing, if nothing comes."""
+        self._brought.clear()
+        if all(lane.empty() for lane in self.lanes):
             try:
-                await asyncio.wait_for(self._offered.wait(), POLL_S)
+                await asyncio.wait_for(self._brought.wait(), POLL_S)
             except TimeoutError:
-                return None
-        return next((lane for lane, offer in enumerate(self._offers) if offer is not None), None)
+                return []
+            await asyncio.sleep(COMPANY_S)
+        lane = next(lane for lane in self.lanes if not lane.empty())
+        return [lane.get_nowait() for _ in range(lane.qsize())]
 
-    async def _resolve(self, offer: _Offer | None) -> None:
-        records = self._records(offer.events) if offer else []
-        try:
-            due = await asyncio.to_thread(self.bound.due, self._owned())
-        except RetryError:
-            due = []
+    async def _resolve(self, events: Sequence[faust.Event]) -> None:
+        records = self._records(events)
+        due = await self.bound.due(self._owned())
         self._tell(records)
         for batch in batches(records, due, self.step.reads):
             await self.bound.binder.bind(batch, self._delete)

@@ -252,6 +252,10 @@ class Binder:
     async def _collect(self, found: Resolved, outputs: AsyncIterator[Output], origin: Origin) -> None:
         async for output in outputs:
             if isinstance(output, Deadline):
+                if not self._step.sets_deadlines:
+                    raise StopError(
+                        "the step does not declare that it sets deadlines: nobody would look for them"
+                    )
                 shard = partition_of(output.study.encode("utf-8"), self._partitions)
                 found.deadlines.append(deadline_row(self._name, shard, output, origin))
             else:

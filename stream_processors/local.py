@@ -31,11 +31,11 @@ class _Runner:
         """Take what is there, urgent topics first, and resolve it."""
         try:
             records = await asyncio.to_thread(self.consumer.poll, self.bound.batch_records, POLL_S)
-            owned = self.consumer.assignment()
-            due = await asyncio.to_thread(self.bound.due, owned)
         except RetryError:
             await asyncio.sleep(POLL_S)
             return
+        owned = self.consumer.assignment()
+        due = await self.bound.due(owned)
         self._tell(owned)
         self.bound.tell(records)
         for batch in batches(records, due, self.bound.step.reads):

@@ -66,9 +66,18 @@ class Bound:
         """Records of one batch at the most."""
         return MAX_RECORDS_INFERRING if self.step.uses_inference else MAX_RECORDS
 
-    def due(self, owned: frozenset[Partition]) -> list[DueInput]:
-        """Deadlines that are due on the partitions of the first topic (blocking): whoever owns a key there has its deadlines."""
-        return self.deadlines.due(sorted(number for topic, number in owned if topic == self.step.reads[0]))
+    async def due(self, owned: frozenset[Partition]) -> list[DueInput]:
+        """Deadlines that are due on the partitions of the first topic: whoever owns a key there has its deadlines.
+
+        None where the step sets none, or while the tables do not answer.
+        """
+        if not self.step.sets_deadlines:
+            return []
+        shards = sorted(number for topic, number in owned if topic == self.step.reads[0])
+        try:
+            return await asyncio.to_thread(self.deadlines.due, shards)
+        except RetryError:
+            return []
 
     def tell(self, records: Sequence[Record]) -> None:
         """Say how old the oldest of these records is."""

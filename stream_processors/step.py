@@ -196,9 +196,11 @@ class Step:
     emits
         Topics it writes.
     run
-        Async generator over one input (an event of `reads`, or `DeadlineReached` if it ever yields a `Deadline`).
+        Async generator over one input (an event of `reads`, or `DeadlineReached` if it sets deadlines).
     uses_inference
         Whether the context must offer `infer`.
+    sets_deadlines
+        Whether it ever yields a `Deadline`: nobody looks for those of others.
     give_up
         Called with an input that goes to the dead letters, the reason class and the context; what it returns is published
         with the dead letter, so that nobody waits for ever. It only makes envelopes; whatever it raises stops the process.
@@ -209,4 +211,5 @@ class Step:
     emits: tuple[str, ...]
     run: Callable[[Any, StepContext], AsyncIterator[Output]]
     uses_inference: bool = False
+    sets_deadlines: bool = False
     give_up: Callable[[Any, str, StepContext], Sequence[Event | To]] | None = None

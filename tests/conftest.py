@@ -28,7 +28,7 @@ ON_THEIR_OWN = frozenset(
 )
 """Files of these folders that need none of the session's servers: any worker takes one, so that none works long alone."""
 
-SERVER_TIMEOUT_S = 600
+SERVER_TIMEOUT_S = 1800
 """seconds; a test that spreads its studies over minutes and restarts what it kills still ends well before this."""
 
 QUICK_FOLDERS = ("unit", "contract", "properties", "models")

@@ -24,8 +24,8 @@ NAMES = ("objects", "kafka", "registry", "cassandra")
 """Every server, the quickest first."""
 NEEDS = {"registry": ("kafka",)}
 """The servers that must be well before another starts."""
-READY_TIMEOUT_S = 180.0
-"""Seconds until a server must answer: they take 10 to 30 on two idle cores, and more where others work."""
+READY_TIMEOUT_S = 600.0
+"""Seconds until a server must answer: they take 10 to 30 on two idle cores, and ten times that on two that others use."""
 STOP_TIMEOUT_S = 30.0
 """Seconds a server may take to stop before it is killed: Cassandra needs 5."""
 LOOK_S = 0.1

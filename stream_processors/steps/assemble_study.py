@@ -236,4 +236,5 @@ STEP = Step(
     reads=("instance.deidentified.v1", "instance.cleaned.v1"),
     emits=("study.state.v1",),
     run=run,
+    sets_deadlines=True,
 )

@@ -39,7 +39,7 @@ ARGUMENTS = [
 ]
 SIDE = 512
 """pixels; side of the seeded picture and overlay."""
-START_S = 30
+START_S = 300
 """seconds; a portal that has not announced itself by then does not start."""
 
 

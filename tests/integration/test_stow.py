@@ -37,6 +37,7 @@ from tests.support.gateways import (
     received,
     restart,
 )
+from tests.support.processes import WAIT_S
 
 TYPE = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
 MEGABYTE = 1024 * 1024
@@ -443,7 +444,7 @@ def test_a_sender_that_sends_again_after_a_kill_loses_nothing_and_doubles_no_eve
         (faults / "stow").write_text(f"{point} 1")
         with pytest.raises((requests.ConnectionError, http.client.HTTPException)):
             post(gateway, multipart(files))
-        gateway.process.wait(10)
+        gateway.process.wait(WAIT_S)
         assert (faults / "stow.fired").exists()
         restart(gateway)
         assert post(gateway, multipart(files)).status_code == 200
@@ -472,4 +473,4 @@ def test_a_running_request_is_answered_before_the_gateway_ends(tmp_path, cluster
         connection.sendall(body[400:])
         assert b" 200 " in connection.recv(1000).split(b"\r\n")[0]
         connection.close()
-        assert gateway.process.wait(20) == 0
+        assert gateway.process.wait(WAIT_S) == 0

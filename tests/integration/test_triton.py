@@ -23,7 +23,6 @@ from inference.in_process import InProcess
 from inference.models import cxr_demo
 from inference.repository import INSTANCES, render
 from inference.server import (
-    MODEL_PROCESS,
     SHARED_MEMORY,
     TritonAbsent,
     TritonServer,
@@ -32,7 +31,14 @@ from inference.server import (
     shared_memory_prefix,
 )
 from runtime.free_ports import free_ports
-from tests.support.processes import command_line, descendants, wait_until, wait_until_gone
+from tests.support.processes import (
+    WAIT_S,
+    command_line,
+    descendants,
+    model_processes,
+    wait_until,
+    wait_until_gone,
+)
 
 ROOT = Path(__file__).parents[2]
 SPEC = cxr_demo.SPEC
@@ -234,14 +240,14 @@ def test_a_server_that_cannot_listen_says_so(server, installation, repository):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_launcher_takes_its_server_along(environment, installation, repository, number):
+def test_the_launcher_takes_its_server_along(launched, repository, number):
     ports = free_ports(3)
-    launcher = launched(environment, repository, ports)
+    launcher = launched(ports)
     server = wait_for_child(launcher)
     wait_until_ready(ports[1])
 
     launcher.send_signal(number)
-    status = launcher.wait(30)
+    status = launcher.wait(WAIT_S)
 
     assert status == (0 if number == signal.SIGTERM else -number)
     wait_until_gone((server,))
@@ -249,11 +255,9 @@ def test_the_launcher_takes_its_server_along(environment, installation, reposito
     assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
 
 
-def test_the_launcher_ends_a_server_that_does_not_end_and_its_model_processes(
-    environment, installation, repository
-):
+def test_the_launcher_ends_a_server_that_does_not_end_and_its_model_processes(launched):
     ports = free_ports(3)
-    launcher = launched(environment, repository, ports)
+    launcher = launched(ports)
     server = wait_for_child(launcher)
     wait_until_ready(ports[1])
     stubs = descendants(server)
@@ -263,38 +267,46 @@ def test_the_launcher_ends_a_server_that_does_not_end_and_its_model_processes(
 
     launcher.send_signal(signal.SIGTERM)
 
-    assert launcher.wait(30) == 0
+    assert launcher.wait(WAIT_S) == 0
     wait_until_gone((server, *stubs))
     assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
 
 
-def test_a_server_that_dies_while_it_starts_leaves_no_model_process(environment, installation, repository):
-    launcher = launched(environment, repository, free_ports(3))
+def test_a_server_that_dies_while_it_starts_leaves_no_model_process(launched):
+    launcher = launched(free_ports(3))
     server = wait_for_child(launcher)
-    wait_until(lambda: model_processes(server), "a model process")
+    wait_until(lambda: bool(model_processes(server)), "a model process")
     stubs = model_processes(server)
     for pid in stubs:
         os.kill(pid, signal.SIGSTOP)
 
     os.kill(server, signal.SIGKILL)
 
-    assert launcher.wait(30) == 1
+    assert launcher.wait(WAIT_S) == 1
     wait_until_gone(stubs)
     assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
 
 
-def model_processes(server):
-    return [pid for pid in descendants(server) if command_line(pid)[0].endswith(MODEL_PROCESS)]
+@pytest.fixture
+def launched(environment, installation, repository):
+    """Starts a launcher with these ports; none outlives its test."""
+    started = []
 
-
-def launched(environment, repository, ports):
-    return subprocess.Popen(
-        [
+    def launch(ports):
+        grpc, http, metrics = map(str, ports)
+        command = [
             sys.executable, "-m", "inference.server", "--environment", environment, "--repository", repository,
-            "--grpc-port", str(ports[0]), "--http-port", str(ports[1]), "--metrics-port", str(ports[2]),
-        ],
-        cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+            "--grpc-port", grpc, "--http-port", http, "--metrics-port", metrics,
+        ]  # fmt: skip
+        started.append(
+            subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        )
+        return started[-1]
+
+    yield launch
+    for launcher in started:
+        launcher.kill()
+        launcher.wait()
 
 
 def wait_for_child(launcher):

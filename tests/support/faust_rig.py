@@ -42,7 +42,7 @@ OURS, STOCK = "tests.support.faust_worker", "tests.support.stock_worker"
 """Modules of the workers: the product's binding, and Faust's own idiom."""
 INFERRING = "tests.support.infer_worker"
 """Module of a worker of the product's own step `infer`."""
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 """Seconds after which something that shall happen counts as not happening."""
 COMING_UP = {
     KafkaError.NOT_COORDINATOR,

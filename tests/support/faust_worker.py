@@ -63,7 +63,7 @@ async def run(event: InstanceReceived | DeadlineReached, context: StepContext) -
     yield audit_event(context.envelope(event, "echo", subject), [subject], "echo", purpose, actor="echo")
 
 
-ECHO = Step(summary="Echoes.", reads=(SOURCE,), emits=(SINK,), run=run)
+ECHO = Step(summary="Echoes.", reads=(SOURCE,), emits=(SINK,), run=run, sets_deadlines=True)
 QUICK = Policy(attempts=3, surprises=2, first_pause_s=0.01, longest_pause_s=0.05)
 
 

@@ -31,7 +31,7 @@ from schemas.codec import decode
 SITES = ("north", "south")
 TOPIC = "instance.received.v1"
 BOUNDARY = "radstream-test-boundary"
-START_S = 30.0
+START_S = 300.0
 """seconds a gateway process may take to announce its address."""
 
 

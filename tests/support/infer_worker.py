@@ -16,7 +16,7 @@ from stream_processors import app, model_server
 from stream_processors.steps import infer
 from tests.support.faust_worker import QUICK, engines
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """Seconds an image waits for company that is announced: on a machine with much else to do, decoding sixteen takes its time."""
 
 

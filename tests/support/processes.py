@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-WAIT_S = 120.0
+from inference.server import MODEL_PROCESS
+
+WAIT_S = 300.0
 """seconds until something that must happen has happened, on a machine that does much else."""
 STOPPED = "T"
 """State of a process that SIGSTOP holds (proc(5))."""
@@ -83,6 +85,15 @@ def command_line(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return [""]
+
+
+def model_processes(server: int) -> list[int]:
+    """Ids of the processes that hold Triton's models; it also runs their program once without arguments, to see if it can."""
+
+    def holds_a_model(program: str, *arguments: str) -> bool:
+        return program.endswith(MODEL_PROCESS) and any(word.startswith("radstream-") for word in arguments)
+
+    return [pid for pid in descendants(server) if holds_a_model(*command_line(pid))]
 
 
 def descendants(pid: int) -> list[int]:

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 PAGE = 1000
 """Records or rows read at once."""
-ANSWER_S = 10.0
+ANSWER_S = 60.0
 """seconds for one answer of an engine; one that is away is asked again."""
 
 

@@ -10,7 +10,7 @@ from tests.support.system import System
 QUIET_S = 1.0
 """seconds for which nothing may be left to do: longer than any process holds what it has read before others can see it."""
 
-REST_S = 300.0
+REST_S = 600.0
 """seconds until everything sent has come to its end, with every repetition that crashes and redelivery made."""
 
 

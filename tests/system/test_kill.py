@@ -32,7 +32,7 @@ from tests.support.servers import SharedServers
 from tests.support.system import System, system
 from tests.support.verdict import Evidence, gather, judge
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(3600)
 """seconds: a machine that does ten other things takes ten times as long."""
 SITES = ("north", "south")
 STUDIES = 60

@@ -46,11 +46,11 @@ from tests.support.hostile import Pager
 from tests.support.leaks import Leak, Searcher, described, files
 from tests.support.offsets import committed
 from tests.support.planted import Planted, PlantedStudy
-from tests.support.processes import wait_until
+from tests.support.processes import WAIT_S, wait_until
 from tests.support.servers import SharedServers
 from tests.support.system import System, system
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(3600)
 """seconds: a machine that does ten other things takes ten times as long."""
 SITES = ("north", "south")
 PORTAL_SITE, FOLDER_SITE = SITES
@@ -209,7 +209,7 @@ def extra_step(running: System, folder: Path, name: str, source: str) -> Iterato
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(WAIT_S)
 
 
 def send(seen: Seen) -> None:
@@ -496,7 +496,7 @@ def use(found: Seen, folder: Path, pager: Pager) -> Iterator[None]:
         send(found)
         take_in_folder(found, folder / "incoming")
         poison(found)
-        wait_until(lambda: at_rest(found) and pager.accepted > 0, "everything came to rest", seconds=120)
+        wait_until(lambda: at_rest(found) and pager.accepted > 0, "everything came to rest")
         read_as_radiologist(found)
         read_as_operator(found)
         look_at_processes(found)

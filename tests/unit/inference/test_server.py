@@ -4,13 +4,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from inference import server
-from inference.server import TritonAbsent, TritonInstallation, find_server, main, remove_leftovers
-from tests.support.processes import alive, command_line, descendants, wait_until, wait_until_gone
+from inference.server import (
+    TritonAbsent,
+    TritonInstallation,
+    TritonServer,
+    find_server,
+    main,
+    remove_leftovers,
+)
+from tests.support.processes import WAIT_S, alive, command_line, descendants, wait_until, wait_until_gone
 
 
 def environment(folder, *, version="3.11", library=True, stub="3.11", binary=True):
@@ -114,10 +122,10 @@ def test_a_model_process_whose_server_is_dead_is_ended_and_no_other(tmp_path, mo
     try:
         wait_until(lambda: all(is_stub(stub.pid) for stub in stubs[:2]), "their command lines")
         remove_leftovers(tmp_path / "models")
-        assert stubs[0].wait(30) == -signal.SIGKILL
+        assert stubs[0].wait(WAIT_S) == -signal.SIGKILL
         assert [stub.poll() for stub in stubs[1:]] == [None, None]
         remove_leftovers(tmp_path / "models", owner=os.getpid())
-        assert stubs[1].wait(30) == -signal.SIGKILL
+        assert stubs[1].wait(WAIT_S) == -signal.SIGKILL
         assert stubs[2].poll() is None
     finally:
         for stub in stubs:
@@ -145,6 +153,29 @@ time.sleep(300)
         parent.wait()
     remove_leftovers(tmp_path / "models", owner=os.getpid())
     wait_until_gone([stub])
+
+
+def test_a_server_that_hangs_while_it_starts_is_ended_when_its_launcher_is_asked_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "STOP_TIMEOUT_S", 0.2)
+    found = find_server(environment(tmp_path))
+    assert isinstance(found, TritonInstallation)
+    started = tmp_path / "started"
+    (found.server / "backends" / "python").mkdir(parents=True)
+    program = found.server / "bin" / "tritonserver"
+    program.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {started}\nwhile :; do sleep 0.05; done\n")
+    program.chmod(0o755)
+    hangs = TritonServer(found, tmp_path / "models")
+    asked: list[int] = []
+    ended: list[int] = []
+    launcher = threading.Thread(target=lambda: ended.append(server._run(hangs, asked)))
+
+    launcher.start()
+    wait_until(started.exists, "the server has started")
+    asked.append(signal.SIGTERM)
+
+    launcher.join(WAIT_S / 10)
+    assert ended == [0]
+    assert hangs.poll() == -signal.SIGKILL
 
 
 def is_stub(pid):

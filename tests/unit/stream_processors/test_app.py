@@ -20,7 +20,7 @@ from faust.types import TP
 from runtime.errors import StopError
 from runtime.settings import ClusterSettings
 from stream_processors import app
-from stream_processors.app import BYTES_IN_FLIGHT, _Consumer, _Coordinator, _Offer, _Runner
+from stream_processors.app import BYTES_IN_FLIGHT, _Consumer, _Coordinator, _Runner
 from stream_processors.deadlines import Deadlines
 from stream_processors.engine_settings import as_record
 from stream_processors.inputs import Input
@@ -79,43 +79,84 @@ def event(topic: str, offset: int, generation: int = 1) -> Any:
     )  # fmt: skip
 
 
-def offer(runner: _Runner, topic: str, *offsets: int, generation: int = 1) -> _Offer:
-    """What Faust hands out and an agent carries."""
+def bring(runner: _Runner, topic: str, *offsets: int, generation: int = 1) -> None:
+    """What Faust hands out and an agent has carried."""
     runner.app.consumer_generation_id = 1
     for offset in offsets:
         if generation == 1:
             runner.ledger.hand_out((topic, 0), offset, 1)
-    found = _Offer([event(topic, offset, generation) for offset in offsets])
-    runner._offers[STEP.reads.index(topic)] = found
-    return found
+        runner.lanes[STEP.reads.index(topic)].put_nowait(event(topic, offset, generation))
 
 
 async def test_the_urgent_lane_goes_first(runner: _Runner) -> None:
-    offer(runner, ROUTINE, 4, 5)
-    offer(runner, URGENT, 7)
+    bring(runner, ROUTINE, 4, 5)
+    bring(runner, URGENT, 7)
     await runner.turn()
     await runner.turn()
     assert runner.bound.binder.batches == [[f"{URGENT}@7"], [f"{ROUTINE}@4", f"{ROUTINE}@5"]]  # type: ignore[attr-defined]
     assert runner.ledger.committable((ROUTINE, 0)) == 6
 
 
-async def test_an_agent_waits_until_its_batch_is_resolved(runner: _Runner) -> None:
-    found = offer(runner, URGENT, 7)
-    assert not found.done.is_set()
+class _Stream:
+    """Faust's stream of a topic's events."""
+
+    def __init__(self, events: Sequence[Any]) -> None:
+        self._events = events
+
+    def noack(self) -> _Stream:
+        return self
+
+    async def events(self) -> AsyncIterator[Any]:
+        for each in self._events:
+            yield each
+
+
+async def test_an_agent_brings_one_batch_and_waits_until_it_is_taken(runner: _Runner) -> None:
+    most = runner.bound.batch_records
+    runner.app.consumer_generation_id = 1
+    for offset in range(most + 2):
+        runner.ledger.hand_out((URGENT, 0), offset, 1)
+    stream = _Stream([event(URGENT, offset) for offset in range(most + 2)])
+    agent = asyncio.ensure_future(runner._carrier(0)(stream))
     await runner.turn()
-    assert found.done.is_set()
+    await runner.turn()
+    await agent
+    assert [len(batch) for batch in runner.bound.binder.batches] == [most, 2]  # type: ignore[attr-defined]
+    assert runner.ledger.committable((URGENT, 0)) == most + 2
     assert runner.idle.is_set()
 
 
+async def test_a_record_that_finds_nothing_to_do_waits_for_company(
+    runner: _Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = asyncio.ensure_future(runner.turn())
+    await asyncio.sleep(0)
+
+    async def wait(_seconds: float) -> None:
+        bring(runner, ROUTINE, 5)
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
+    bring(runner, ROUTINE, 4)
+    runner._brought.set()
+    await turn
+    assert runner.bound.binder.batches == [[f"{ROUTINE}@4", f"{ROUTINE}@5"]]  # type: ignore[attr-defined]
+
+
+async def test_nothing_is_taken_where_nothing_comes(runner: _Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "POLL_S", 0.001)
+    await runner.turn()
+    assert runner.bound.binder.batches == []  # type: ignore[attr-defined]
+
+
 async def test_records_of_an_earlier_assignment_are_left_to_their_owner(runner: _Runner) -> None:
-    offer(runner, URGENT, 7, 8, generation=0)
+    bring(runner, URGENT, 7, 8, generation=0)
     await runner.turn()
     assert runner.bound.binder.batches == []  # type: ignore[attr-defined]
 
 
 async def test_a_record_that_faust_left_out_stops_the_process(runner: _Runner) -> None:
     runner.ledger.hand_out((URGENT, 0), 6, 1)
-    offer(runner, URGENT, 7)
+    bring(runner, URGENT, 7)
     with pytest.raises(StopError, match="left out"):
         await runner.turn()
     assert runner.ledger.committable((URGENT, 0)) == 6
@@ -129,11 +170,10 @@ async def test_an_engine_that_does_not_start_ends_the_process(runner: _Runner) -
 
 async def test_what_the_binder_could_not_resolve_stays_open(runner: _Runner) -> None:
     runner.bound.binder.error = StopError("disk full")  # type: ignore[attr-defined]
-    found = offer(runner, URGENT, 7)
+    bring(runner, URGENT, 7)
     with pytest.raises(StopError, match="disk full"):
         await runner.turn()
     assert runner.ledger.committable((URGENT, 0)) == 7
-    assert not found.done.is_set()
 
 
 async def test_a_topic_with_too_many_bytes_in_flight_is_not_read_and_holds_up_no_other(

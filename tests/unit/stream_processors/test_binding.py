@@ -87,7 +87,7 @@ async def no_sleep(_seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-def binder(world: World, run: Any, give_up: Any = None, **policy: Any) -> Binder:
+def binder(world: World, run: Any, give_up: Any = None, *, timed: bool = True, **policy: Any) -> Binder:
     around = Surroundings(
         decode=world.decode,
         publish=world.publish,
@@ -97,7 +97,7 @@ def binder(world: World, run: Any, give_up: Any = None, **policy: Any) -> Binder
         probe=world.probe,
         metrics=Metrics("test"),
     )
-    step = Step(summary="", reads=("a",), emits=(OUT,), run=run, give_up=give_up)
+    step = Step(summary="", reads=("a",), emits=(OUT,), run=run, sets_deadlines=timed, give_up=give_up)
     return Binder("test", step, 6, around, Policy(**policy), sleep=no_sleep, chance=lambda: 0.0)
 
 
@@ -293,6 +293,17 @@ async def test_a_deadline_asked_for_again_while_it_is_handled_stays() -> None:
     await binder(world, run).bind([due(1, 5, own_shard), due(2, 7, own_shard)], world.acknowledge)
     assert ("deadline", study(1), 5) in world.happened
     assert 5 not in world.happened[-1][1]
+
+
+async def test_a_deadline_that_nobody_would_look_for_stops_the_process() -> None:
+    world = World()
+
+    async def run(event: InstanceReceived, context: object) -> AsyncIterator[Output]:
+        yield Deadline(site="north", study=event.envelope.study, name="quiet", due_at=99)
+
+    with pytest.raises(StopError, match="sets deadlines"):
+        await binder(world, run, timed=False).bind([record(0, 1)], world.acknowledge)
+    assert not world.happened
 
 
 @pytest.mark.parametrize("output", [received(1, "x"), To("elsewhere", received(1, "x"))])

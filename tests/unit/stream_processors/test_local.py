@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.connections import Connections, connect
-from runtime.errors import DeadLetterError, StopError
+from runtime.errors import DeadLetterError, RetryError, StopError
 from runtime.outcomes import Policy
 from runtime.ports import Record
 from runtime.process import Stop
@@ -17,6 +17,7 @@ from schemas.events import DeadLetter, Event, InstanceReceived
 from schemas.rows import DeadlineRow
 from schemas.topics import dead_letter_topic
 from stream_processors import catalogue, local, steps
+from stream_processors.deadlines import Deadlines
 from stream_processors.inputs import DueInput
 from stream_processors.running import batches
 from stream_processors.step import Deadline, DeadlineReached, Output, Step, StepContext
@@ -137,7 +138,7 @@ async def test_a_deadline_comes_back_when_it_is_due_with_the_correlation_of_its_
             place = {"site": event.envelope.site, "study": event.envelope.study}
             yield Deadline(**place, name="quiet", due_at=context.clock.now() + 50_000, payload="7")
 
-    step = Step(summary="", reads=(SOURCE,), emits=(), run=run)
+    step = Step(summary="", reads=(SOURCE,), emits=(), run=run, sets_deadlines=True)
     made = connections(tmp_path, "timed")
     made.publisher.publish([(SOURCE, received(1, "event 1"))])
     async with running(made, "timed", step):
@@ -145,6 +146,29 @@ async def test_a_deadline_comes_back_when_it_is_due_with_the_correlation_of_its_
     (event, correlation, causation) = came[0]
     assert (event.study, event.name, event.payload) == (study(1), "quiet", "7")
     assert (correlation, causation) == ("correlation of event 1", "event 1")
+    made.close()
+
+
+async def test_records_that_came_while_the_deadlines_cannot_be_read_are_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def run(event: InstanceReceived, context: StepContext) -> AsyncIterator[Output]:
+        seen.append(event.envelope.event_id)
+        for output in _nothing():
+            yield output
+
+    def away(_self: Deadlines, _shards: object) -> list[DueInput]:
+        raise RetryError
+
+    monkeypatch.setattr(Deadlines, "due", away)
+    step = Step(summary="", reads=(SOURCE,), emits=(), run=run, sets_deadlines=True)
+    made = connections(tmp_path, "patient")
+    made.publisher.publish([(SOURCE, received(1, "event 1"))])
+    async with running(made, "patient", step):
+        await until(lambda: committed(made, "patient") == 1)
+    assert seen == ["event 1"]
     made.close()
 
 
