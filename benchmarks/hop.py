@@ -1,7 +1,7 @@
 """One hop of the log: our binding of Faust, Faust's stock idiom, and a bare confluent-kafka loop, on one Kafka.
 
 A backlog is waiting when a worker starts. The rate is taken between its first and its last output, by the records' own times.
-Processor time is that of the worker's process from the first output seen to the last.
+Processor time is that of the worker's process from the first output seen to the last, and at rest, when all is done.
 Ways alternate, and medians are compared.
 """
 
@@ -51,15 +51,18 @@ PATIENCE_S = 900.0
 """Seconds for one backlog, on a machine that others use as well."""
 LOOK_S = 0.02
 """Seconds between two looks at a worker's progress."""
+SETTLE_S, REST_S = 3.0, 10.0
+"""Seconds from the last output to the rest, and of rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """Medians of one way: records per second, and microseconds of processor time per record."""
+    """Medians of one way: records per second, microseconds of processor time per record, and share of a core at rest."""
 
     way: str
     rate: float
     cpu_us: float
+    at_rest: float
 
 
 def events(count: int) -> Iterator[InstanceReceived]:
@@ -132,8 +135,16 @@ def cpu_s(worker: subprocess.Popen[bytes]) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run_of(connections: Connections, folder: Path, way: str, count: int) -> tuple[float, float]:
-    """Let a worker of its own group work off a backlog; records per second, and processor seconds per record."""
+def share_at_rest(worker: subprocess.Popen[bytes]) -> float:
+    """Share of a core that a worker takes which has nothing to do."""
+    time.sleep(SETTLE_S)
+    began, before = time.monotonic(), cpu_s(worker)
+    time.sleep(REST_S)
+    return (cpu_s(worker) - before) / (time.monotonic() - began)
+
+
+def run_of(connections: Connections, folder: Path, way: str, count: int) -> Hop:
+    """Let a worker of its own group work off a backlog, and rest."""
     name = f"hop-{uuid.uuid4().hex[:8]}"
     source = f"{name}.in.v1"
     wanted = {source: PARTITIONS, dead_letter_topic(name): 1}
@@ -160,10 +171,11 @@ def run_of(connections: Connections, folder: Path, way: str, count: int) -> tupl
                 raise RuntimeError(f"{way} did not finish: {(folder / 'worker.log').read_text()[-2000:]}")
             time.sleep(LOOK_S)
         spent = (cpu_s(worker) - at) / max(count - begun, 1)
+        at_rest = share_at_rest(worker)
     finally:
         worker.kill()
         worker.wait()
-    return rate_of(connections, before), spent
+    return Hop(way, rate_of(connections, before), spent * 1e6, at_rest)
 
 
 def written(connections: Connections, before: dict[int, int]) -> int:
@@ -186,15 +198,19 @@ def rate_of(connections: Connections, before: dict[int, int]) -> float:
 
 def measure(folder: Path) -> list[Hop]:
     """Compare the ways in one run."""
-    rates: dict[str, list[float]] = {way: [] for way in WAYS}
-    costs: dict[str, list[float]] = {way: [] for way in WAYS}
     with installation(folder) as connections:
-        for _ in range(ROUNDS):
-            for way in WAYS:
-                rate, spent = run_of(connections, folder, way, RECORDS)
-                rates[way].append(rate)
-                costs[way].append(spent * 1e6)
-    return [Hop(way, statistics.median(rates[way]), statistics.median(costs[way])) for way in WAYS]
+        runs = [run_of(connections, folder, way, RECORDS) for _ in range(ROUNDS) for way in WAYS]
+    return [median([each for each in runs if each.way == way]) for way in WAYS]
+
+
+def median(runs: list[Hop]) -> Hop:
+    """Runs of one way as one."""
+    return Hop(
+        runs[0].way,
+        statistics.median(each.rate for each in runs),
+        statistics.median(each.cpu_us for each in runs),
+        statistics.median(each.at_rest for each in runs),
+    )
 
 
 def section(hops: list[Hop]) -> str:
@@ -205,7 +221,7 @@ def section(hops: list[Hop]) -> str:
     rows = "\n".join(
         f"| {names[hop.way]} | {hop.rate / stock.rate:.1f} | {hop.rate / bare.rate:.2f} "
         f"| {stock.cpu_us / hop.cpu_us:.1f} | {bare.cpu_us / hop.cpu_us:.2f} "
-        f"| {hop.rate:,.0f} | {hop.cpu_us:.0f} |"
+        f"| {hop.rate:,.0f} | {hop.cpu_us:.0f} | {hop.at_rest:.1%} |"
         for hop in hops
     )
     return f"""## One hop of the log
@@ -213,9 +229,10 @@ def section(hops: list[Hop]) -> str:
 Consume, decode Avro, make an event, encode, publish; {RECORDS:,} records waiting, {PARTITIONS} partitions, one worker.
 Ours and the bare loop confirm what they write before they commit; stock Faust does neither, and loses events
 ([0012](decisions/0012-faust-binding.md)).
-Ours also retries, dead-letters, keeps order by study and writes CloudEvents headers. Median of {ROUNDS} alternating rounds.
+Ours also retries, dead-letters, keeps order by study and writes CloudEvents headers. Time is of the processor; at rest, it is the
+share of a core that a worker takes while nothing comes. Median of {ROUNDS} alternating rounds.
 
-| | rate / stock | rate / bare | work per processor second / stock | the same / bare | records/s | processor µs per record |
-|---|---|---|---|---|---|---|
+| | rate / stock | rate / bare | work per processor second / stock | the same / bare | records/s | µs per record | at rest |
+|---|---|---|---|---|---|---|---|
 {rows}
 """

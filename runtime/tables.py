@@ -65,7 +65,7 @@ from schemas.tables import Row
 R = TypeVar("R", bound=Row)
 
 REQUEST_TIMEOUT_S = 10.0
-"""Seconds before the driver gives a request up: twice what a node gives its slowest kind (`read_request_timeout`, 5 s)."""
+"""Seconds before the driver gives a request up: more than a node gives its slowest kind (5 s by default, 8 s in ours)."""
 SCHEMA_TIMEOUT_S = 60.0
 """Seconds for a change of the schema: every node has to agree to it."""
 CONNECT_TIMEOUT_S = 5.0
@@ -283,7 +283,7 @@ class CassandraTables:
         with self._lock:
             if self._session is None:
                 self._prepared = {}
-                self._session = _cluster(self._settings).connect()
+                self._session = _opened(_cluster(self._settings))
                 self._was_open = True
             return self._session
 
@@ -308,8 +308,9 @@ class CassandraTables:
         try:
             yield
         except NoHostAvailable as error:
-            denied = [one for one in error.errors.values() if isinstance(one, AuthenticationFailed)]
-            if denied and not self._was_open:
+            # By address what each node said; only the addresses, where nodes answered and were gone before a session was open.
+            said = error.errors.values() if isinstance(error.errors, Mapping) else ()
+            if not self._was_open and any(isinstance(one, AuthenticationFailed) for one in said):
                 raise StopError("Cassandra refuses the credentials") from error
             self._drop_if_dead()
             raise OutageError("no Cassandra node answers") from error
@@ -347,6 +348,15 @@ def _cluster(settings: CassandraSettings) -> Cluster:
         idle_heartbeat_timeout=CONNECT_TIMEOUT_S,
         reconnection_policy=ExponentialReconnectionPolicy(base, longest, max_attempts=None),
     )
+
+
+def _opened(cluster: Cluster) -> Session:
+    """A session; where there is none, nothing of the cluster's stays behind: the driver lets its threads run then."""
+    try:
+        return cluster.connect()
+    except BaseException:
+        cluster.shutdown()
+        raise
 
 
 def _profiles(settings: CassandraSettings) -> dict[Any, ExecutionProfile]:

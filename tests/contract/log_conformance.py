@@ -20,7 +20,7 @@ from runtime.ports import Consumer, Log, OutgoingRecord, Partition, Record
 from tests.support.offsets import committed as committed_offsets
 from tests.support.port_driver import Opener, driver
 
-PATIENCE_S = 40.0
+PATIENCE_S = 240.0
 """Seconds before a test gives up: Kafka needs most of them to notice a dead member."""
 PARTITIONS = 4
 
@@ -329,11 +329,11 @@ class LogCrashConformance:
                     child.call("join", group=group, topic=topic, member="m")
                     committed = [(3, 0)]
                 else:
-                    taken = child.call("poll", most=3, timeout_s=5.0)
+                    taken = child.call("poll", most=3, timeout_s=PATIENCE_S)
                     committed = [(number, offset + 1) for number, offset, _ in taken[-1:]] or committed
                     assert child.call("commit", topic=topic, offsets=committed) == "committed"
             child.begin(
-                "poll" if committed else "open", **({"most": 3, "timeout_s": 5.0} if committed else {})
+                "poll" if committed else "open", **({"most": 3, "timeout_s": PATIENCE_S} if committed else {})
             )
         recorded = committed_offsets(log, group, topic)[3]
         heir = log.consumer(group, [topic], "m")
@@ -348,7 +348,7 @@ class LogCrashConformance:
         log.producer("p").send(numbered(topic, 20))
         with driver(opener) as child:
             child.call("join", group=group, topic=topic, member="dies")
-            child.call("poll", most=100, timeout_s=5.0)
+            child.call("poll", most=100, timeout_s=PATIENCE_S)
         heir = log.consumer(group, [topic], "lives")
         ledger = Ledger(log, group)
         until(lambda: caught_up(log, group, topic), lambda: ledger.step(heir))
@@ -359,7 +359,7 @@ class LogCrashConformance:
         log.producer("p").send([OutgoingRecord(topic, b"abc", b"%d" % number) for number in range(10)])
         with driver(opener) as zombie:
             zombie.call("join", group=group, topic=topic, member="zombie")
-            taken = zombie.call("poll", most=5, timeout_s=5.0)
+            taken = zombie.call("poll", most=5, timeout_s=PATIENCE_S)
             zombie.freeze()
             heir = log.consumer(group, [topic], "heir")
             ledger = Ledger(log, group)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
@@ -26,6 +25,7 @@ from tests.support.portal import (
     seed_operations,
     study_id,
 )
+from tests.support.processes import WAIT_S, wait_until
 from tests.support.serving import Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
@@ -39,8 +39,8 @@ ARGUMENTS = [
 ]
 SIDE = 512
 """pixels; side of the seeded picture and overlay."""
-START_S = 300
-"""seconds; a portal that has not announced itself by then does not start."""
+PATIENCE_MS = 1000 * WAIT_S
+"""milliseconds for whatever a page or the browser shall do."""
 
 
 @pytest.fixture
@@ -61,8 +61,9 @@ def address(system):
 
 @pytest.fixture(scope="module")
 def chromium():
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -79,6 +80,7 @@ def sign_in(chromium, address, system, complaints):
 
     def signed_in(role="radiologist", user="dr.reader"):
         context = chromium.new_context(viewport={"width": 1440, "height": 900})
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         page.on(
@@ -250,19 +252,23 @@ def test_the_process_serves_announces_itself_and_drains(system, tmp_path):
     process = subprocess.Popen([sys.executable, "-m", "portal_api"], env=environment, stderr=subprocess.PIPE)
     try:
         address = announced(system.connections.settings.data / "run" / "portal.json")
-        answer = httpx.get(f"{address}/api/worklist", headers={"Authorization": f"Bearer {system.token()}"})
+        answer = httpx.get(
+            f"{address}/api/worklist", headers={"Authorization": f"Bearer {system.token()}"}, timeout=WAIT_S
+        )
         assert answer.json()["rows"][0]["patient"]["name"] == "DOE, Jane"
     finally:
         process.send_signal(signal.SIGTERM)
-        _, lines = process.communicate(timeout=START_S)
+        _, lines = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0
     assert b"DOE" not in lines
 
 
 def announced(path):
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        if path.exists() and (address := json.loads(path.read_text()).get("address")):
-            return address
-        time.sleep(0.1)
-    raise AssertionError("the portal did not announce itself")
+    found: list[str] = []
+
+    def is_announced():
+        found[:] = filter(None, [json.loads(path.read_text()).get("address")] if path.exists() else [])
+        return bool(found)
+
+    wait_until(is_announced, "the portal announces itself")
+    return found[0]

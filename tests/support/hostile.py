@@ -12,6 +12,8 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from tests.support.processes import WAIT_S
+
 Word = Callable[[str], str]
 
 ANSWER_S = 5.0
@@ -49,7 +51,7 @@ def abuse_gateway(address: str, token: str, word: Word, file: bytes, other_study
         f'Content-Disposition: form-data; name="{word("part name")}"; filename="{word("file name")}.dcm"\r\n'
     )
     related = 'multipart/related; type="application/dicom"; boundary='
-    with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=address, trust_env=False, timeout=WAIT_S) as client:
 
         def post(path: str, content_type: str, body: bytes, headers: dict[str, str] = bearer) -> int:
             return client.post(
@@ -85,7 +87,7 @@ def leave_in_the_middle(address: str, token: str, file: bytes) -> None:
 def abuse_portal(address: str, token: str, word: Word, study: str, alert: str) -> Iterator[httpx.Response]:
     """Wrong requests of somebody who is known to the portal, and of somebody who is not."""
     api = httpx.Client(
-        base_url=address, trust_env=False, timeout=60, headers={"Authorization": f"Bearer {token}"}
+        base_url=address, trust_env=False, timeout=WAIT_S, headers={"Authorization": f"Bearer {token}"}
     )
     with api as client:
         for path in (

@@ -47,6 +47,7 @@ from tests.support.leaks import Leak, Searcher, described, files
 from tests.support.offsets import committed
 from tests.support.planted import Planted, PlantedStudy
 from tests.support.processes import WAIT_S, wait_until
+from tests.support.readers import QUIET_LOOKS
 from tests.support.servers import SharedServers
 from tests.support.system import System, system
 
@@ -215,7 +216,7 @@ def extra_step(running: System, folder: Path, name: str, source: str) -> Iterato
 def send(seen: Seen) -> None:
     """Send every study and every failing file by STOW."""
     token = seen.system.token(PORTAL_SITE, user="modality")
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=WAIT_S) as client:
         for study in seen.studies:
             answer = stow_client.store(client, seen.system.stow, token, study.files)
             assert answer.refused == 0, study.name
@@ -319,7 +320,7 @@ def read_as_radiologist(seen: Seen) -> None:
     """Open every page with names, counting them."""
     bearer = {"Authorization": f"Bearer {seen.system.token(PORTAL_SITE, 'radiologist', 'reader')}"}
     xray = seen.key(seen.studies[1])
-    with httpx.Client(base_url=seen.system.portal, trust_env=False, timeout=60, headers=bearer) as client:
+    with httpx.Client(base_url=seen.system.portal, trust_env=False, timeout=WAIT_S, headers=bearer) as client:
         for path in ("/api/worklist", f"/api/studies/{xray}", "/api/alerts", "/api/worklist?view=DX"):
             answer = client.get(path)
             assert seen.planted.word("xray family") in answer.text, path
@@ -336,7 +337,7 @@ def read_as_radiologist(seen: Seen) -> None:
                 seen.system.portal, bearer["Authorization"][7:], seen.planted.word, xray, alert.alert_id
             )
         )
-    with httpx.Client(base_url=seen.system.portal, trust_env=False, timeout=60, headers=bearer) as client:
+    with httpx.Client(base_url=seen.system.portal, trust_env=False, timeout=WAIT_S, headers=bearer) as client:
         acknowledged = {"study": xray, "version_seen": alert.version}
         assert client.post(f"/api/alerts/{alert.alert_id}/acknowledge", json=acknowledged).is_success
 
@@ -348,12 +349,15 @@ def read_as_operator(seen: Seen) -> None:
     paths = ["/operations", "/api/operations", f"/api/studies/{xray}/trace", "/api/openapi.json", "/", "/login",
              "/alerts", f"/studies/{xray}", "/api/worklist", f"/api/studies/{xray}", "/api/alerts",
              f"/api/studies/{xray}/images/x", f"/api/studies/{xray}/images/x/overlay", "/static/x"]  # fmt: skip
-    with httpx.Client(base_url=seen.system.portal, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=seen.system.portal, trust_env=False, timeout=WAIT_S) as client:
         assert client.post("/login", data={"token": token}).status_code == 303
         for path in paths:
             seen.keep_answer(f"portal {path} to an operator's browser", client.get(path))
     with httpx.Client(
-        base_url=seen.system.portal, trust_env=False, timeout=60, headers={"Authorization": f"Bearer {token}"}
+        base_url=seen.system.portal,
+        trust_env=False,
+        timeout=WAIT_S,
+        headers={"Authorization": f"Bearer {token}"},
     ) as client:
         for path in paths:
             seen.keep_answer(f"portal {path} to an operator's program", client.get(path))
@@ -369,11 +373,14 @@ def look_at_processes(seen: Seen) -> None:
             continue
         hostile.nonsense(address, seen.planted.word)
         for path in ("/metrics", "/livez", "/readyz"):
-            seen.keep_answer(f"{path} of {name}", httpx.get(address + path, trust_env=False, timeout=60))
+            seen.keep_answer(f"{path} of {name}", httpx.get(address + path, trust_env=False, timeout=WAIT_S))
     for name in ("stow", "portal"):
         hostile.nonsense(getattr(running, name), seen.planted.word)
     if running.settings.triton.metrics:
-        seen.keep_answer("metrics of triton", httpx.get(f"http://{running.settings.triton.metrics}/metrics"))
+        seen.keep_answer(
+            "metrics of triton",
+            httpx.get(f"http://{running.settings.triton.metrics}/metrics", timeout=WAIT_S),
+        )
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         command = _bytes_of(file)
         if str(running.run.path).encode() in command + _bytes_of(file.with_name("environ")):
@@ -496,7 +503,10 @@ def use(found: Seen, folder: Path, pager: Pager) -> Iterator[None]:
         send(found)
         take_in_folder(found, folder / "incoming")
         poison(found)
-        wait_until(lambda: at_rest(found) and pager.accepted > 0, "everything came to rest")
+        wait_until(
+            lambda: pager.accepted > 0 and all(at_rest(found) for _ in range(QUIET_LOOKS)),
+            "everything came to rest",
+        )
         read_as_radiologist(found)
         read_as_operator(found)
         look_at_processes(found)
@@ -612,7 +622,9 @@ def leaks(seen, tmp_path_factory) -> list[Leak]:
         read = partial(has_read, running, "findings.v1")
         wait_until(lambda: read("leaking") and read("leaking_error"), "the leaking steps read everything")
         address = launch.address_of(running.run, "leaking")
-        seen.keep_answer("/metrics of leaking", httpx.get(f"{address}/metrics", trust_env=False, timeout=60))
+        seen.keep_answer(
+            "/metrics of leaking", httpx.get(f"{address}/metrics", trust_env=False, timeout=WAIT_S)
+        )
         read_topics(seen)
         read_keys(seen)
         read_tables(seen)

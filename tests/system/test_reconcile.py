@@ -33,6 +33,7 @@ from schemas.rows import (
 )
 from schemas.tables import WORKLIST_SHARDS
 from sinks.tables import shard_of
+from tests.support.processes import WAIT_S
 from tests.support.readers import come_to_rest
 from tests.support.senders import Department, Ledger, Sent, ct, xray
 from tests.support.system import System, system
@@ -92,7 +93,7 @@ def reconcile(run: Run, *arguments: str) -> tuple[int, dict[str, Any]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=WAIT_S,
     )
     assert done.returncode in (0, 1), done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -16,7 +16,7 @@ from runtime.connections import connect
 from runtime.settings import load_settings
 from schemas.events import Findings, InstanceReceived
 from schemas.rows import StudyRow
-from tests.support.processes import descendants, wait_until, wait_until_gone
+from tests.support.processes import WAIT_S, descendants, wait_until, wait_until_gone
 from tests.support.senders import Department, ct, xray
 from tests.support.system import System
 from tests.support.verdict import gather, judge
@@ -33,7 +33,7 @@ def radstream(home: Path, *arguments: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=WAIT_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -15,6 +15,7 @@ from schemas.events import AlertState, Event, Findings, InstanceReceived, StudyS
 from schemas.rows import StudyInstanceRow, WorklistItemRow
 from schemas.tables import WORKLIST_SHARDS
 from tests.support.cluster import PROFILES, engines
+from tests.support.processes import WAIT_S
 from tests.support.readers import come_to_rest
 from tests.support.senders import Department, Sent, ct, xray
 from tests.support.servers import SharedServers
@@ -77,7 +78,7 @@ def both(
 def person(both: Both, site: str) -> Iterator[httpx.Client]:
     """A radiologist's browser, signed in at a site."""
     token = both.system.token(site, "radiologist", f"dr-{site}")
-    with httpx.Client(base_url=both.system.portal, trust_env=False) as client:
+    with httpx.Client(base_url=both.system.portal, trust_env=False, timeout=WAIT_S) as client:
         assert client.post("/login", data={"token": token}).status_code == httpx.codes.SEE_OTHER
         yield client
 
@@ -191,7 +192,9 @@ def test_a_reader_cannot_act_on_the_other_sites_study(both: Both, mine: str, oth
     token = both.system.token(mine, "radiologist", f"dr-{mine}")
     headers = {"Authorization": f"Bearer {token}"}
     alert = next(delivery["alert_id"] for delivery in both.system.deliveries() if delivery["site"] == other)
-    with httpx.Client(base_url=both.system.portal, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=both.system.portal, trust_env=False, headers=headers, timeout=WAIT_S
+    ) as client:
         claim = {"action": "claim", "revision_seen": 1, "version_seen": 0}
         assert client.post(f"/api/studies/{theirs}/reviews", json=claim).status_code == httpx.codes.NOT_FOUND
         seen = {"study": theirs, "version_seen": 1}

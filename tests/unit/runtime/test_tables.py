@@ -77,6 +77,7 @@ def test_a_swap_in_doubt_is_looked_after(answers, rows, outcome):
     ("raised", "decision"),
     [
         (NoHostAvailable("none", {}), OutageError),
+        (NoHostAvailable("none", ["127.0.0.1"]), OutageError),
         (Unavailable("too few", consistency=6, required_replicas=2, alive_replicas=1), OutageError),
         (UnresolvableContactPoints({}), OutageError),
         (WriteTimeout("late", write_type=5), InDoubtError),
@@ -114,6 +115,21 @@ def test_a_connection_that_nobody_restores_is_opened_anew(is_up, is_sought, kept
         raise NoHostAvailable("none", {})
 
     assert (tables._session is not None, closed) == (kept, [] if kept else [True])
+
+
+def test_where_no_session_opens_nothing_of_the_cluster_stays(monkeypatch):
+    closed = []
+
+    def refused():
+        raise NoHostAvailable("none", ["127.0.0.1"])
+
+    cluster = SimpleNamespace(connect=refused, shutdown=lambda: closed.append(True))
+    monkeypatch.setattr("runtime.tables._cluster", lambda settings: cluster)
+
+    with pytest.raises(OutageError):
+        CassandraTables(settings()).get(ReviewRow, site="s", study="x")
+
+    assert closed == [True]
 
 
 @pytest.mark.parametrize("ask", ["on_read_timeout", "on_write_timeout"])
