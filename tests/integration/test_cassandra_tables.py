@@ -16,17 +16,6 @@ from schemas.rows import ROW_TYPES, FindingRow, ReviewRow, StudyRow
 from tests.contract.tables_conformance import TablesConformance
 from tests.support.port_driver import ROOT, Opener
 
-PATIENCE_S = 60.0
-"""seconds for an answer and for a login: who else uses the machine is no matter of these tests."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _patience():
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("REQUEST_TIMEOUT_S", "CONNECT_TIMEOUT_S"):
-            patch.setattr(f"runtime.tables.{name}", PATIENCE_S)
-        yield
-
 
 @pytest.fixture(scope="module")
 def settings(servers):

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from confluent_kafka import (
@@ -25,7 +26,9 @@ from confluent_kafka.admin import AdminClient, MemberDescription
 
 from runtime.clock import SystemClock
 from runtime.connections import INSTANCE_VARIABLE, Connections, assemble
+from runtime.errors import RetryError
 from runtime.kafka_consumer import received as from_kafka
+from runtime.patience import until_answered
 from runtime.ports import Record
 from runtime.prepare import prepare
 from runtime.settings import SETTINGS_VARIABLE, ClusterSettings, Settings
@@ -196,7 +199,7 @@ class Rig:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return list(admin.describe_consumer_groups([self.name])[self.name].result(20).members)
+                return list(admin.describe_consumer_groups([self.name])[self.name].result(PATIENCE_S).members)
             except KafkaException as error:
                 if error.args[0].code() not in COMING_UP or time.monotonic() > deadline:
                     raise
@@ -222,7 +225,7 @@ class Rig:
     def until(self, done: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
         """Wait for something, while no worker ends by itself."""
         deadline = time.monotonic() + patience_s
-        while not done():
+        while not _is(done):
             if time.monotonic() > deadline:
                 state = f"{self.members()} members own {self.owned()}; {self.committed()} records committed"
                 raise AssertionError(f"did not happen: {state}; workers said:\n{self.words()}")
@@ -238,6 +241,14 @@ class Rig:
         for each in self.echoes():
             came.setdefault(each.envelope.study, []).append(int(each.subjects[0].partition("-")[2]))
         return all(list(dict.fromkeys(each)) == sorted(set(each)) for each in came.values())
+
+
+def _is(done: Callable[[], bool]) -> bool:
+    """Whether it is so; not, while the broker does not answer."""
+    try:
+        return done()
+    except RetryError:
+        return False
 
 
 @contextmanager
@@ -257,9 +268,11 @@ def rig(
     name = f"echo-{uuid.uuid4().hex[:8]}"
     key = PseudonymKey("2026-1", (folder / "pseudonym").read_bytes())
     made = assemble(made_of, name, engines(made_of), SystemClock(), key)
-    prepare(made, (name,))
+    until_answered(lambda: prepare(made, (name,)), patience_s=PATIENCE_S)
     found = Rig(folder, made_of, made, reads)
-    found.starts = {topic: made.log.end_offsets(topic) for topic in (*reads, *writes, found.dead_letters)}
+    for topic in (*reads, *writes, found.dead_letters):
+        ends = partial(made.log.end_offsets, topic)
+        found.starts[topic] = until_answered(ends, patience_s=PATIENCE_S)
     begin = [
         TopicPartition(topic, number, offset)
         for topic in reads
@@ -267,7 +280,7 @@ def rig(
     ]
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     for future in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(name, begin)]).values():
-        future.result(20)
+        future.result(PATIENCE_S)
     try:
         yield found
     finally:
