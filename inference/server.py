@@ -30,8 +30,8 @@ from runtime.parent import dying_with
 
 PYTRITON = "0.7.0"
 """The wheel whose layout this file knows (tritonserver 2.51)."""
-START_TIMEOUT_S = 600.0
-"""Ready takes 1 s when files are cached, 10 s on a cold disk, and minutes where others use the cores; more means it hangs."""
+START_TIMEOUT_S = 120.0
+"""Ready takes 1 s when files are cached and 10 s on a cold disk; more means it hangs, as where a model process dies early."""
 STOP_TIMEOUT_S = 10.0
 """SIGTERM answers what is in flight and then takes 2 to 4 s."""
 EXIT_DRAIN_S = 5

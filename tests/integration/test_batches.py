@@ -24,6 +24,7 @@ from stream_processors.steps.infer import STEP
 from tests.support.events import SITE, digest, requested
 from tests.support.faust_rig import Rig, rig
 from tests.support.installation import study
+from tests.support.processes import WAIT_S
 from tests.support.servers import SharedServers
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     folder = tmp_path_factory.mktemp("triton")
     render([SPEC], folder / "models")
     server = TritonServer(installation, folder / "models", log=folder / "triton.log")
-    server.start()
+    server.start(timeout_s=WAIT_S)
     yield server
     server.stop()
 

@@ -67,7 +67,7 @@ def repository(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(installation, repository):
     server = TritonServer(installation, repository, log=repository.with_name("triton.log"))
-    server.start()
+    server.start(timeout_s=WAIT_S)
     yield server
     server.stop()
 
@@ -219,7 +219,7 @@ async def test_a_model_whose_processes_were_killed_is_healed(server, client, vic
 
 def test_a_stopped_server_leaves_no_process_and_no_shared_memory(installation, repository):
     server = TritonServer(installation, repository, work_folder=repository.with_name("second"))
-    server.start()
+    server.start(timeout_s=WAIT_S)
     pids = (server.pid, *server.stub_pids())
     assert list(SHARED_MEMORY.glob(shared_memory_prefix(repository) + "*"))
 
