@@ -264,11 +264,8 @@ def test_the_process_serves_announces_itself_and_drains(system, tmp_path):
 
 
 def announced(path):
-    found: list[str] = []
+    def address():
+        return json.loads(path.read_text()).get("address") if path.exists() else None
 
-    def is_announced():
-        found[:] = filter(None, [json.loads(path.read_text()).get("address")] if path.exists() else [])
-        return bool(found)
-
-    wait_until(is_announced, "the portal announces itself")
-    return found[0]
+    wait_until(lambda: bool(address()), "the portal announces itself")
+    return address()

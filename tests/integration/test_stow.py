@@ -444,12 +444,13 @@ def test_a_sender_that_sends_again_after_a_kill_loses_nothing_and_doubles_no_eve
         issuer = connections.settings.site("north").issuer
         key = connections.pseudonyms("north").study(issuer, study)
         events = [event for event in received(connections) if event.envelope.study == key]
-        published = {(event.envelope.event_id, each.instance) for event in events for each in event.instances}
-        assert len(published) == len(files)  # a machine that is slow for seconds makes two events of them
+        told = [(event.envelope.event_id, each) for event in events for each in event.instances]
+        # A machine that is slow for seconds makes two events of them, with an instance in one of them only.
+        assert len({(event_id, each.instance) for event_id, each in told}) == len(files)
+        assert {each.size for _, each in told} == {len(file) for file in files}
         plain = {
             connections.sealed.read(RAW, each.object_key, site="north", study="", purpose="test")
-            for event in events
-            for each in event.instances
+            for _, each in told
         }
         connections.close()
         assert plain == set(files)
