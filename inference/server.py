@@ -30,8 +30,8 @@ from runtime.parent import dying_with
 
 PYTRITON = "0.7.0"
 """The wheel whose layout this file knows (tritonserver 2.51)."""
-START_TIMEOUT_S = 120.0
-"""Ready takes 1 s when files are cached and 10 s on a cold disk; more means it hangs, as where a model process dies early."""
+START_TIMEOUT_S = 240.0
+"""Ready takes 1 s when files are cached, 10 s on a cold disk, ten times that on a busy machine; more means it hangs."""
 STOP_TIMEOUT_S = 10.0
 """SIGTERM answers what is in flight and then takes 2 to 4 s."""
 EXIT_DRAIN_S = 5
@@ -148,7 +148,7 @@ class TritonServer:
         for task in Path(f"/proc/{self.pid}/task").glob("*/children"):
             with contextlib.suppress(OSError):  # a thread has ended
                 children = map(int, task.read_text().split())
-                found += [pid for pid in children if _command_line(pid)[0].endswith(MODEL_PROCESS)]
+                found += [pid for pid in children if self._holds_a_model(*_command_line(pid))]
         return tuple(sorted(found))
 
     def poll(self) -> int | None:
@@ -158,7 +158,7 @@ class TritonServer:
     def start(self, *, timeout_s: float = START_TIMEOUT_S, asked: Sequence[int] = ()) -> None:
         """Start and wait until all models answer, or until ``asked`` holds the signal that somebody asks for an end with.
 
-        ``RuntimeError`` if the server exits or the time runs out.
+        ``RuntimeError`` if the server exits, a model process of it dies, or the time runs out.
         """
         remove_leftovers(self._repository)
         backends = self._link_backend()
@@ -200,6 +200,10 @@ class TritonServer:
             return
         self.signal(signal.SIGTERM)
         self.wait(STOP_TIMEOUT_S)
+
+    def _holds_a_model(self, program: str, *arguments: str) -> bool:
+        """The server also runs the program once without arguments, to see whether it can."""
+        return program.endswith(MODEL_PROCESS) and any(word.startswith(self._region) for word in arguments)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -245,6 +249,7 @@ class TritonServer:
         }
 
     def _wait_until_ready(self, deadline: float, asked: Sequence[int]) -> None:
+        stubs: set[int] = set()
         while time.monotonic() < deadline:
             if asked:  # one that hangs while it starts gets no more time than any other that is asked to end
                 return
@@ -254,6 +259,11 @@ class TritonServer:
                 )
             if _answers(f"http://{self.http_address}/v2/health/ready"):
                 return
+            before, stubs = stubs, set(self.stub_pids())
+            if before - stubs:  # the server may wait for its word for ever
+                self.signal(signal.SIGKILL)
+                self.wait()
+                raise RuntimeError("a model process of tritonserver died while it started; see its log")
             time.sleep(0.05)
         self.stop()
         raise RuntimeError("tritonserver was not ready in time; see its log")

@@ -66,8 +66,8 @@ def failure_reason(reason: str) -> int:
 def status_of(outcomes: Sequence[Outcome], problem: Problem | None = None) -> int:
     """HTTP status of a request (PS3.18 Table 10.5.3-1).
 
-    200 all stored; 202 some; otherwise that of the request's own problem, 503 when trying again is all that is needed,
-    409 when the objects are to blame.
+    200 all stored; 202 some; otherwise that of the request's own problem, 503 when trying again helps at least one object
+    (many senders read no more than the status), 409 when the objects are to blame.
     """
     safe = sum(outcome.safe for outcome in outcomes)
     if safe and safe == len(outcomes) and problem is None:
@@ -76,7 +76,7 @@ def status_of(outcomes: Sequence[Outcome], problem: Problem | None = None) -> in
         return 202
     if problem is not None:
         return problem.status
-    return 503 if all(outcome.status == "failed" for outcome in outcomes) else 409
+    return 503 if any(outcome.status == "failed" for outcome in outcomes) else 409
 
 
 def dataset(outcomes: Sequence[Outcome]) -> DicomJson:

@@ -28,7 +28,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from runtime.errors import DeadLetterError, OutageError, StopError
 from runtime.kafka_consumer import PAUSE_S, KafkaConsumer, received
-from runtime.kafka_errors import asked, decision
+from runtime.kafka_errors import MovingError, asked, decision, settled
 from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Partition, Record
 from runtime.settings import KafkaSettings
 from runtime.transport import kafka_client
@@ -50,7 +50,7 @@ SILENT = {"log_level": 2}
 
 def _answered(future: Future[T]) -> T:
     try:
-        return asked(lambda: future.result(ANSWER_S + 1))
+        return future.result(ANSWER_S + 1)
     except TimeoutError as error:
         raise OutageError("Kafka: no answer") from error
 
@@ -124,14 +124,12 @@ class KafkaLog:
         }
 
     def topics(self) -> dict[str, int]:
-        """Every topic with its number of partitions; Kafka's own, and those whose partitions have no leader, left out."""
+        """Every topic with its number of partitions, led or not; Kafka's own left out."""
         found = self._asked(lambda admin: admin.list_topics(timeout=ANSWER_S)).topics
         return {
             name: len(topic.partitions)
             for name, topic in sorted(found.items())
-            if not name.startswith("__")
-            and topic.partitions
-            and all(part.leader >= 0 for part in topic.partitions.values())
+            if topic.partitions and not name.startswith("__")
         }
 
     def producer(self, name: str) -> KafkaProducer:
@@ -165,6 +163,9 @@ class KafkaLog:
         """
         if not partitions:
             return {}
+        return settled(lambda: self._committed(group, partitions), lambda: None, ANSWER_S)
+
+    def _committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, int]:
         wanted = [TopicPartition(topic, number) for topic, number in partitions]
         visitor = Consumer({**self._client, "group.id": group, "enable.auto.commit": False})
         try:
@@ -184,11 +185,14 @@ class KafkaLog:
         """
         try:
             return self._answer(question)
-        except OutageError:
-            if not self._has_answered:
+        except OutageError as error:
+            if not self._has_answered and not isinstance(error, MovingError):
                 raise
+        self._renew_admin()
+        return settled(lambda: self._answer(question), self._renew_admin, ANSWER_S)
+
+    def _renew_admin(self) -> None:
         self._admin, self._has_answered = AdminClient(self._client), False
-        return self._answer(question)
 
     def _answer(self, question: Callable[[AdminClient], T]) -> T:
         admin = self._admin
@@ -204,32 +208,42 @@ class KafkaLog:
 
     def read(self, topic: str, partition: int, start: int, max_records: int) -> list[Record]:
         """Read records outside any group; what retention has removed is passed over."""
-        where = TopicPartition(topic, partition)
         with self._reading:
-            if self._reader is None:
-                lone = {
-                    "group.id": "radstream-reader",
-                    "enable.auto.commit": False,
-                    "enable.partition.eof": True,
-                }
-                self._reader = Consumer(self._client | lone)
-            reader = self._reader
+            return settled(
+                lambda: self._read(TopicPartition(topic, partition), start, max_records),
+                self._close_reader,
+                ANSWER_S,
+            )
+
+    def _read(self, where: TopicPartition, start: int, most: int) -> list[Record]:
+        if self._reader is None:
+            lone = {"group.id": "radstream-reader", "enable.auto.commit": False, "enable.partition.eof": True}
+            self._reader = Consumer(self._client | lone)
+        reader = self._reader
+        try:
             low, high = asked(lambda: reader.get_watermark_offsets(where, ANSWER_S))
-            where.offset = max(start, low)
-            if where.offset >= high:
-                return []
-            reader.assign([where])
-            try:
-                return _read_to(reader, high, max_records)
-            finally:
-                reader.unassign()
+        except DeadLetterError as error:  # said of a partition that nobody leads, too
+            if where.partition >= self.topics().get(where.topic, 0):
+                raise
+            raise MovingError("Kafka: a partition without a leader") from error
+        where.offset = max(start, low)
+        if where.offset >= high:
+            return []
+        reader.assign([where])
+        try:
+            return _read_to(reader, high, most)
+        finally:
+            reader.unassign()
 
     def close(self) -> None:
         """Give the reader back; producers and consumers have connections of their own."""
         with self._reading:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+            self._close_reader()
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
 
 def _ends(admin: AdminClient, wanted: dict[TopicPartition, OffsetSpec]) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,10 +13,11 @@ import uuid
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from deploy.local import servers as launcher
 from deploy.local.kafka import Kafka
-from deploy.local.place import HOST, answers, existing, new
+from deploy.local.place import HOST, TEMPLATES, answers, existing, new
 from deploy.local.servers import NotStartedError
 from runtime.errors import OutageError
 from runtime.kafka import KafkaLog
@@ -25,6 +27,7 @@ from tests.contract.log_conformance import numbered
 from tests.support.servers import SharedServers
 
 ROOT = Path(__file__).parents[2]
+SERVE = "import sys; from deploy.local.__main__ import main; sys.exit(main(sys.argv[1:]))"
 PATIENCE_S = 300.0
 """seconds until a server that must end has ended."""
 
@@ -75,6 +78,42 @@ def test_a_killed_kafka_comes_back_with_every_record_that_was_confirmed(own, mon
     again.producer("p").send(numbered("t", 1))
     assert again.end_offsets("t") == {0: 101}
     again.close()
+
+
+def test_questions_wait_for_a_leader_that_comes_and_goes(own, tmp_path, monkeypatch):
+    templates = Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
+    with (templates / "kafka.properties").open(
+        "a"
+    ) as properties:  # put aside before each heartbeat, taken back with it
+        properties.write("broker.session.timeout.ms=1000\nbroker.heartbeat.interval.ms=2500\n")
+    code = f"from deploy.local import place; place.TEMPLATES = place.Path({str(templates)!r})\n" + SERVE
+    command = launcher.command_of
+    monkeypatch.setattr(
+        launcher, "command_of", lambda place, name: [sys.executable, "-c", code, *command(place, name)[3:]]
+    )
+    kafka = own.require("kafka").kafka
+    log = KafkaLog(kafka)
+    log.create_topics({"t": 1})
+    log.producer("p").send(numbered("t", 1))
+    observer = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    def has_no_leader():
+        return observer.list_topics("t", timeout=10).topics["t"].partitions[0].leader < 0
+
+    for client in (log, KafkaLog(kafka)):
+        for question, answer in (
+            (lambda client: client.topics(), {"t": 1}),
+            (lambda client: client.end_offsets("t"), {0: 1}),
+            (lambda client: len(client.read("t", 0, 0, 10)), 1),
+            (lambda client: client.committed("g", [("t", 0)]), {("t", 0): 0}),
+        ):
+            until(has_no_leader, "a topic without a leader")
+            assert question(client) == answer
+
+    until(has_no_leader, "a topic without a leader")
+    log.producer("new").send(numbered("t", 1))
+    assert log.end_offsets("t") == {0: 2}
+    log.close()
 
 
 def test_a_stopped_object_store_comes_back_with_its_objects_and_keys(own):

@@ -24,6 +24,7 @@ from inference.models import cxr_demo
 from inference.repository import INSTANCES, render
 from inference.server import (
     SHARED_MEMORY,
+    START_TIMEOUT_S,
     TritonAbsent,
     TritonServer,
     find_server,
@@ -284,6 +285,21 @@ def test_a_server_that_dies_while_it_starts_leaves_no_model_process(launched):
 
     assert launcher.wait(WAIT_S) == 1
     wait_until_gone(stubs)
+    assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
+
+
+def test_a_server_whose_model_process_dies_while_it_starts_is_given_up_at_once(launched):
+    launcher = launched(free_ports(3))
+    server = wait_for_child(launcher)
+    wait_until(lambda: bool(model_processes(server)), "a model process")
+    os.kill(server, signal.SIGSTOP)  # it hangs as it does where it waits for the word of a dead process
+    stubs = model_processes(server)
+    time.sleep(2)  # its launcher has seen it too
+
+    os.kill(stubs[0], signal.SIGKILL)
+
+    assert launcher.wait(START_TIMEOUT_S / 2) == 1
+    wait_until_gone((server, *stubs))
     assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
 
 

@@ -157,14 +157,8 @@ time.sleep(300)
 
 def test_a_server_that_hangs_while_it_starts_is_ended_when_its_launcher_is_asked_to(tmp_path, monkeypatch):
     monkeypatch.setattr(server, "STOP_TIMEOUT_S", 0.2)
-    found = find_server(environment(tmp_path))
-    assert isinstance(found, TritonInstallation)
     started = tmp_path / "started"
-    (found.server / "backends" / "python").mkdir(parents=True)
-    program = found.server / "bin" / "tritonserver"
-    program.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {started}\nwhile :; do sleep 0.05; done\n")
-    program.chmod(0o755)
-    hangs = TritonServer(found, tmp_path / "models")
+    hangs = hanging(tmp_path, started)
     asked: list[int] = []
     ended: list[int] = []
     launcher = threading.Thread(target=lambda: ended.append(server._run(hangs, asked)))
@@ -176,6 +170,27 @@ def test_a_server_that_hangs_while_it_starts_is_ended_when_its_launcher_is_asked
     launcher.join(WAIT_S / 10)
     assert ended == [0]
     assert hangs.poll() == -signal.SIGKILL
+
+
+def test_a_server_whose_model_process_dies_while_it_starts_is_given_up(tmp_path, monkeypatch):
+    looks = iter([(), (2,), (2, 3), (3,)])
+    monkeypatch.setattr(TritonServer, "stub_pids", lambda _: next(looks))
+    hangs = hanging(tmp_path, tmp_path / "started")
+
+    with pytest.raises(RuntimeError, match="model process of tritonserver died"):
+        hangs.start()
+    assert hangs.poll() == -signal.SIGKILL
+
+
+def hanging(folder, started):
+    """A server that never becomes ready and does not listen to SIGTERM; it makes a file when it runs."""
+    found = find_server(environment(folder))
+    assert isinstance(found, TritonInstallation)
+    (found.server / "backends" / "python").mkdir(parents=True)
+    program = found.server / "bin" / "tritonserver"
+    program.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {started}\nwhile :; do sleep 0.05; done\n")
+    program.chmod(0o755)
+    return TritonServer(found, folder / "models")
 
 
 def is_stub(pid):

@@ -37,7 +37,7 @@ PROBLEM = Problem(400, "truncated", "")
         ([STORED], PROBLEM, 202),
         ([UNREADABLE], None, 409),
         ([MISMATCH], None, 409),
-        ([UNAVAILABLE, UNREADABLE], None, 409),
+        ([UNAVAILABLE, UNREADABLE], None, 503),
         ([UNAVAILABLE], None, 503),
         ([], PROBLEM, 400),
         ([UNAVAILABLE], PROBLEM, 400),

@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from runtime.errors import DeadLetterError, OutageError, StopError
-from runtime.kafka_errors import asked, decision
+from runtime.kafka_errors import MovingError, asked, decision, settled
 
 
 @pytest.mark.parametrize(
@@ -12,9 +12,9 @@ from runtime.kafka_errors import asked, decision
     [
         (KafkaError._TRANSPORT, OutageError),
         (KafkaError._MSG_TIMED_OUT, OutageError),
-        (KafkaError.NOT_LEADER_FOR_PARTITION, OutageError),
+        (KafkaError.NOT_LEADER_FOR_PARTITION, MovingError),
         (KafkaError.NOT_ENOUGH_REPLICAS, OutageError),
-        (KafkaError.COORDINATOR_NOT_AVAILABLE, OutageError),
+        (KafkaError.COORDINATOR_NOT_AVAILABLE, MovingError),
         (KafkaError.MSG_SIZE_TOO_LARGE, DeadLetterError),
         (KafkaError.UNKNOWN_TOPIC_OR_PART, DeadLetterError),
         (KafkaError.FENCED_INSTANCE_ID, StopError),
@@ -40,3 +40,25 @@ def test_a_refused_question_is_a_decision_without_the_words_of_the_broker():
     with pytest.raises(StopError) as refused:
         asked(question)
     assert str(refused.value) == "Kafka: TOPIC_AUTHORIZATION_FAILED"
+
+
+def test_a_question_is_asked_again_by_a_new_client_while_leaders_move():
+    asked_before: list[str] = []
+    answers = iter([MovingError("Kafka: NOT_LEADER_FOR_PARTITION"), None])
+
+    def question():
+        if error := next(answers):
+            raise error
+        return "answer"
+
+    assert settled(question, lambda: asked_before.append("anew"), 60.0) == "answer"
+    assert asked_before == ["anew"]
+
+
+@pytest.mark.parametrize(("error", "limit_s"), [(MovingError("moves"), 0.0), (OutageError("away"), 60.0)])
+def test_a_question_is_not_asked_again_when_time_is_up_or_nobody_answers(error, limit_s):
+    def question():
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        settled(question, lambda: pytest.fail("a new client"), limit_s)
