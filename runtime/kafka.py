@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 ANSWER_S = 10.0
 """Seconds for one question about topics or offsets."""
+TRY_S = 3.0
+"""Seconds for one try of a reader: one that has begun to wait for a leader does not see it come."""
 LEADERS_S = 60.0
 """Seconds in which new topics must have leaders: a broker on a busy machine takes half a second for each."""
 CONFIRM_MS = 30_000
@@ -220,12 +222,7 @@ class KafkaLog:
             lone = {"group.id": "radstream-reader", "enable.auto.commit": False, "enable.partition.eof": True}
             self._reader = Consumer(self._client | lone)
         reader = self._reader
-        try:
-            low, high = asked(lambda: reader.get_watermark_offsets(where, ANSWER_S))
-        except DeadLetterError as error:  # said of a partition that nobody leads, too
-            if where.partition >= self.topics().get(where.topic, 0):
-                raise
-            raise MovingError("Kafka: a partition without a leader") from error
+        low, high = self._offsets(reader, where)
         where.offset = max(start, low)
         if where.offset >= high:
             return []
@@ -234,6 +231,17 @@ class KafkaLog:
             return _read_to(reader, high, most)
         finally:
             reader.unassign()
+
+    def _offsets(self, reader: Consumer, where: TopicPartition) -> tuple[int, int]:
+        """First offset of a partition and the one after its last; MovingError where another try may do better."""
+        try:
+            return asked(lambda: reader.get_watermark_offsets(where, TRY_S))
+        except DeadLetterError as error:  # said of a partition that nobody leads, too
+            if where.partition >= self.topics().get(where.topic, 0):
+                raise
+            raise MovingError("Kafka: a partition without a leader") from error
+        except OutageError as error:
+            raise MovingError(str(error)) from error
 
     def close(self) -> None:
         """Give the reader back; producers and consumers have connections of their own."""
