@@ -28,7 +28,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from runtime.errors import DeadLetterError, OutageError, StopError
 from runtime.kafka_consumer import PAUSE_S, KafkaConsumer, received
-from runtime.kafka_errors import MovingError, asked, decision, settled
+from runtime.kafka_errors import UnsettledError, asked, decision, settled
 from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Partition, Record
 from runtime.settings import KafkaSettings
 from runtime.transport import kafka_client
@@ -180,7 +180,7 @@ class KafkaLog:
         return {(part.topic, part.partition): max(part.offset, 0) for part in found}
 
     def _asked(self, question: Callable[[AdminClient], T]) -> T:
-        """Ask, if need be once more by a new client.
+        """Ask, if need be once more by a new client, and while leaders move as often as there is time for.
 
         One that has seen a broker before it was started anew goes on with the leader's old epoch and the group's old coordinator,
         and is refused for ever. One that has had no answer yet knows nothing that could be old.
@@ -188,7 +188,7 @@ class KafkaLog:
         try:
             return self._answer(question)
         except OutageError as error:
-            if not self._has_answered and not isinstance(error, MovingError):
+            if not self._has_answered and not isinstance(error, UnsettledError):
                 raise
         self._renew_admin()
         return settled(lambda: self._answer(question), self._renew_admin, ANSWER_S)
@@ -233,15 +233,15 @@ class KafkaLog:
             reader.unassign()
 
     def _offsets(self, reader: Consumer, where: TopicPartition) -> tuple[int, int]:
-        """First offset of a partition and the one after its last; MovingError where another try may do better."""
+        """First offset of a partition and the one after its last; UnsettledError where another try may do better."""
         try:
             return asked(lambda: reader.get_watermark_offsets(where, TRY_S))
         except DeadLetterError as error:  # said of a partition that nobody leads, too
             if where.partition >= self.topics().get(where.topic, 0):
                 raise
-            raise MovingError("Kafka: a partition without a leader") from error
-        except OutageError as error:
-            raise MovingError(str(error)) from error
+            raise UnsettledError("Kafka: a partition without a leader") from error
+        except OutageError as error:  # a try that ran out of time, too
+            raise UnsettledError(str(error)) from error
 
     def close(self) -> None:
         """Give the reader back; producers and consumers have connections of their own."""

@@ -12,7 +12,7 @@ from runtime.errors import DeadLetterError, OutageError, StopError
 
 T = TypeVar("T")
 
-MOVES = frozenset(
+UNSETTLED = frozenset(
     {
         KafkaError._NOENT,  # librdkafka's word where offsets of a partition are asked for that nobody leads
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -25,7 +25,7 @@ MOVES = frozenset(
     }
 )
 """What a cluster answers that is there and has not settled who leads: a broker was put aside, came back, or stood still."""
-OUTAGES = MOVES | frozenset(
+OUTAGES = UNSETTLED | frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._MSG_TIMED_OUT,
@@ -47,11 +47,11 @@ UNKNOWN = frozenset(
 )
 
 
-MOVE_S = 0.2
+SETTLE_S = 0.2
 """Seconds between two questions while leaders move: it takes one heartbeat of a broker, 2 s."""
 
 
-class MovingError(OutageError):
+class UnsettledError(OutageError):
     """The cluster answers and has not settled who leads; asked again by a new client, it soon says."""
 
 
@@ -61,8 +61,8 @@ def decision(error: KafkaError) -> Exception:
         return DeadLetterError("record-too-large")
     if error.code() in UNKNOWN:
         return DeadLetterError("unknown-topic")
-    if error.code() in MOVES:
-        return MovingError(f"Kafka: {error.name()}")
+    if error.code() in UNSETTLED:
+        return UnsettledError(f"Kafka: {error.name()}")
     if error.code() in OUTAGES or (error.retriable() and not error.fatal()):
         return OutageError(f"Kafka: {error.name()}")
     return StopError(f"Kafka: {error.name()}")
@@ -82,8 +82,8 @@ def settled(question: Callable[[], T], anew: Callable[[], None], limit_s: float)
     while True:
         try:
             return question()
-        except MovingError:
+        except UnsettledError:
             if time.monotonic() >= deadline:
                 raise
         anew()
-        time.sleep(MOVE_S)
+        time.sleep(SETTLE_S)

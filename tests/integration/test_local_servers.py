@@ -27,7 +27,6 @@ from tests.contract.log_conformance import numbered
 from tests.support.servers import SharedServers
 
 ROOT = Path(__file__).parents[2]
-SERVE = "import sys; from deploy.local.__main__ import main; sys.exit(main(sys.argv[1:]))"
 PATIENCE_S = 300.0
 """seconds until a server that must end has ended."""
 
@@ -86,7 +85,10 @@ def test_questions_wait_for_a_leader_that_comes_and_goes(own, tmp_path, monkeypa
     templates = Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
     with (templates / "kafka.properties").open("a") as properties:
         properties.write(sessions)
-    code = f"from deploy.local import place; place.TEMPLATES = place.Path({str(templates)!r})\n" + SERVE
+    code = (
+        f"from deploy.local import place; place.TEMPLATES = place.Path({str(templates)!r})\n"
+        "import sys; from deploy.local.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
     command = launcher.command_of
     monkeypatch.setattr(
         launcher, "command_of", lambda place, name: [sys.executable, "-c", code, *command(place, name)[3:]]

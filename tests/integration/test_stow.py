@@ -60,11 +60,11 @@ def gateway(tmp_path_factory, cluster) -> Iterator[GatewayProcess]:
         yield running
 
 
-def post(gateway: GatewayProcess, body, content_type: str = TYPE, path: str = "/studies", **headers: str):
+def post(*arguments, **named):
     """Send as senders do, who try again while they are told to wait (an engine that stood still for a while is an outage)."""
     deadline = time.monotonic() + WAIT_S
     while True:
-        response = post_once(gateway, body, content_type, path, **headers)
+        response = post_once(*arguments, **named)
         if response.status_code != 503 or time.monotonic() > deadline:
             return response
         time.sleep(1)

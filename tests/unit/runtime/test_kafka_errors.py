@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from runtime.errors import DeadLetterError, OutageError, StopError
-from runtime.kafka_errors import MovingError, asked, decision, settled
+from runtime.kafka_errors import UnsettledError, asked, decision, settled
 
 
 @pytest.mark.parametrize(
@@ -12,9 +12,9 @@ from runtime.kafka_errors import MovingError, asked, decision, settled
     [
         (KafkaError._TRANSPORT, OutageError),
         (KafkaError._MSG_TIMED_OUT, OutageError),
-        (KafkaError.NOT_LEADER_FOR_PARTITION, MovingError),
+        (KafkaError.NOT_LEADER_FOR_PARTITION, UnsettledError),
         (KafkaError.NOT_ENOUGH_REPLICAS, OutageError),
-        (KafkaError.COORDINATOR_NOT_AVAILABLE, MovingError),
+        (KafkaError.COORDINATOR_NOT_AVAILABLE, UnsettledError),
         (KafkaError.MSG_SIZE_TOO_LARGE, DeadLetterError),
         (KafkaError.UNKNOWN_TOPIC_OR_PART, DeadLetterError),
         (KafkaError.FENCED_INSTANCE_ID, StopError),
@@ -44,7 +44,7 @@ def test_a_refused_question_is_a_decision_without_the_words_of_the_broker():
 
 def test_a_question_is_asked_again_by_a_new_client_while_leaders_move():
     asked_before: list[str] = []
-    answers = iter([MovingError("Kafka: NOT_LEADER_FOR_PARTITION"), None])
+    answers = iter([UnsettledError("Kafka: NOT_LEADER_FOR_PARTITION"), None])
 
     def question():
         if error := next(answers):
@@ -55,7 +55,7 @@ def test_a_question_is_asked_again_by_a_new_client_while_leaders_move():
     assert asked_before == ["anew"]
 
 
-@pytest.mark.parametrize(("error", "limit_s"), [(MovingError("moves"), 0.0), (OutageError("away"), 60.0)])
+@pytest.mark.parametrize(("error", "limit_s"), [(UnsettledError("moves"), 0.0), (OutageError("away"), 60.0)])
 def test_a_question_is_not_asked_again_when_time_is_up_or_nobody_answers(error, limit_s):
     def question():
         raise error
