@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -28,7 +29,8 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from runtime.errors import DeadLetterError, OutageError, StopError
 from runtime.kafka_consumer import PAUSE_S, KafkaConsumer, received
-from runtime.kafka_errors import UnsettledError, asked, decision, settled
+from runtime.kafka_errors import answered, asked, decision
+from runtime.kafka_watch import Bounds, Watch
 from runtime.ports import MAX_RECORD_BYTES, OutgoingRecord, Partition, Record
 from runtime.settings import KafkaSettings
 from runtime.transport import kafka_client
@@ -38,8 +40,8 @@ T = TypeVar("T")
 
 ANSWER_S = 10.0
 """Seconds for one question about topics or offsets."""
-TRY_S = 3.0
-"""Seconds for one try of a reader: one that has begun to wait for a leader does not see it come."""
+LOOK_S = 3.0
+"""Seconds for one question about what waits unread: a member that asks polls again soon."""
 LEADERS_S = 60.0
 """Seconds in which new topics must have leaders: a broker on a busy machine takes half a second for each."""
 CONFIRM_MS = 30_000
@@ -50,20 +52,9 @@ SILENT = {"log_level": 2}
 """librdkafka writes critical lines only: without a broker it would write one every 50 ms."""
 
 
-def _answered(future: Future[T]) -> T:
+def _result(future: Future[T], limit_s: float) -> T:
     try:
-        return future.result(ANSWER_S + 1)
-    except TimeoutError as error:
-        raise OutageError("Kafka: no answer") from error
-
-
-def _made(future: Future[None]) -> None:
-    """Wait for a topic; another process may have made it first."""
-    try:
-        future.result(ANSWER_S + 1)
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise decision(error.args[0]) from error
+        return future.result(limit_s + 1)
     except TimeoutError as error:
         raise OutageError("Kafka: no answer") from error
 
@@ -81,7 +72,6 @@ class KafkaLog:
         self._settings = settings
         self._client: dict[str, Any] = {**kafka_client(settings), **SILENT}
         self._admin = AdminClient(self._client)
-        self._has_answered = False
         self._reading = threading.Lock()
         self._reader: Consumer | None = None
 
@@ -93,10 +83,7 @@ class KafkaLog:
             return
         copies = self._settings.replication
         wanted = [NewTopic(name, count, copies, config=self._kept(name)) for name, count in missing.items()]
-        for future in self._asked(
-            lambda admin: admin.create_topics(wanted, operation_timeout=ANSWER_S)
-        ).values():
-            _made(future)
+        self._asked(lambda admin, limit_s: _create(admin, wanted, limit_s), ANSWER_S)
         deadline = time.monotonic() + LEADERS_S
         for name in missing:
             while not self._is_led(name):
@@ -109,10 +96,9 @@ class KafkaLog:
         if topic not in self.topics():
             return False
         try:
-            self.end_offsets(topic)
+            return bool(self.end_offsets(topic))
         except OutageError:
             return False
-        return True
 
     def _kept(self, name: str) -> dict[str, str]:
         """Settings of a topic: how long it is kept, and when a record counts as written."""
@@ -127,7 +113,7 @@ class KafkaLog:
 
     def topics(self) -> dict[str, int]:
         """Every topic with its number of partitions, led or not; Kafka's own left out."""
-        found = self._asked(lambda admin: admin.list_topics(timeout=ANSWER_S)).topics
+        found = self._asked(lambda admin, limit_s: admin.list_topics(timeout=limit_s), ANSWER_S).topics
         return {
             name: len(topic.partitions)
             for name, topic in sorted(found.items())
@@ -150,12 +136,27 @@ class KafkaLog:
         if missing:
             raise StopError(f"missing topics: {', '.join(missing)}")
         session = {"session.timeout.ms": self._settings.session_timeout_ms}
-        return KafkaConsumer(self._client | session, group, topics, member)
+        watch = Watch(self._bounds, partial(self._committed, group, limit_s=LOOK_S))
+        return KafkaConsumer(self._client | session, group, topics, member, watch)
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Per partition, the offset the next record will get."""
-        wanted = {part: OffsetSpec.latest() for part in self._partitions(topic)}  # type: ignore[no-untyped-call]  # the library's
-        return self._asked(lambda admin: _ends(admin, wanted))
+        count = self.topics().get(topic)
+        if count is None:
+            raise StopError(f"missing topics: {topic}")
+        ends = self._offsets([(topic, number) for number in range(count)], OffsetSpec.latest(), ANSWER_S)  # type: ignore[no-untyped-call]  # the library's
+        return {number: end for (_, number), end in sorted(ends.items())}
+
+    def _bounds(self, partitions: Collection[Partition]) -> dict[Partition, Bounds]:
+        """What partitions hold, asked in little time: who asks is to poll again soon."""
+        first = self._offsets(partitions, OffsetSpec.earliest(), LOOK_S)  # type: ignore[no-untyped-call]  # the library's
+        end = self._offsets(partitions, OffsetSpec.latest(), LOOK_S)  # type: ignore[no-untyped-call]  # the library's
+        return {partition: Bounds(first[partition], end[partition]) for partition in partitions}
+
+    def _offsets(
+        self, partitions: Collection[Partition], spec: OffsetSpec, within_s: float
+    ) -> dict[Partition, int]:
+        return self._asked(lambda admin, limit_s: _offsets(admin, partitions, spec, limit_s), within_s)
 
     def committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Per partition of those asked for, the committed offset of a group; 0 where it never committed.
@@ -165,13 +166,15 @@ class KafkaLog:
         """
         if not partitions:
             return {}
-        return settled(lambda: self._committed(group, partitions), lambda: None, ANSWER_S)
+        return answered(lambda limit_s: self._committed(group, partitions, limit_s), lambda: None, ANSWER_S)
 
-    def _committed(self, group: str, partitions: Collection[Partition]) -> dict[Partition, int]:
+    def _committed(
+        self, group: str, partitions: Collection[Partition], limit_s: float
+    ) -> dict[Partition, int]:
         wanted = [TopicPartition(topic, number) for topic, number in partitions]
         visitor = Consumer({**self._client, "group.id": group, "enable.auto.commit": False})
         try:
-            found = asked(lambda: visitor.committed(wanted, ANSWER_S))
+            found = asked(lambda: visitor.committed(wanted, limit_s))
         finally:
             visitor.close()
         for part in found:
@@ -179,69 +182,48 @@ class KafkaLog:
                 raise decision(part.error)
         return {(part.topic, part.partition): max(part.offset, 0) for part in found}
 
-    def _asked(self, question: Callable[[AdminClient], T]) -> T:
-        """Ask, if need be once more by a new client, and while leaders move as often as there is time for.
-
-        One that has seen a broker before it was started anew goes on with the leader's old epoch and the group's old coordinator,
-        and is refused for ever. One that has had no answer yet knows nothing that could be old.
-        """
-        try:
-            return self._answer(question)
-        except OutageError as error:
-            if not self._has_answered and not isinstance(error, UnsettledError):
-                raise
-        self._renew_admin()
-        return settled(lambda: self._answer(question), self._renew_admin, ANSWER_S)
+    def _asked(self, question: Callable[[AdminClient, float], T], within_s: float) -> T:
+        return answered(
+            lambda limit_s: asked(lambda: question(self._admin, limit_s)),
+            self._renew_admin,
+            within_s,
+        )
 
     def _renew_admin(self) -> None:
-        self._admin, self._has_answered = AdminClient(self._client), False
-
-    def _answer(self, question: Callable[[AdminClient], T]) -> T:
-        admin = self._admin
-        answer = asked(lambda: question(admin))
-        self._has_answered = True
-        return answer
-
-    def _partitions(self, topic: str) -> list[TopicPartition]:
-        count = self.topics().get(topic)
-        if count is None:
-            raise StopError(f"missing topics: {topic}")
-        return [TopicPartition(topic, number) for number in range(count)]
+        self._admin = AdminClient(self._client)
 
     def read(self, topic: str, partition: int, start: int, max_records: int) -> list[Record]:
         """Read records outside any group; what retention has removed is passed over."""
         with self._reading:
-            return settled(
-                lambda: self._read(TopicPartition(topic, partition), start, max_records),
+            return answered(
+                lambda limit_s: self._read(TopicPartition(topic, partition), start, max_records, limit_s),
                 self._close_reader,
                 ANSWER_S,
             )
 
-    def _read(self, where: TopicPartition, start: int, most: int) -> list[Record]:
+    def _read(self, where: TopicPartition, start: int, most: int, limit_s: float) -> list[Record]:
         if self._reader is None:
             lone = {"group.id": "radstream-reader", "enable.auto.commit": False, "enable.partition.eof": True}
             self._reader = Consumer(self._client | lone)
         reader = self._reader
-        low, high = self._offsets(reader, where)
+        low, high = self._kept_in(reader, where, limit_s)
         where.offset = max(start, low)
         if where.offset >= high:
             return []
         reader.assign([where])
         try:
-            return _read_to(reader, high, most)
+            return _read_to(reader, high, most, limit_s)
         finally:
             reader.unassign()
 
-    def _offsets(self, reader: Consumer, where: TopicPartition) -> tuple[int, int]:
-        """First offset of a partition and the one after its last; UnsettledError where another try may do better."""
+    def _kept_in(self, reader: Consumer, where: TopicPartition, limit_s: float) -> tuple[int, int]:
+        """First offset of a partition and the one after its last."""
         try:
-            return asked(lambda: reader.get_watermark_offsets(where, TRY_S))
+            return asked(lambda: reader.get_watermark_offsets(where, limit_s))
         except DeadLetterError as error:  # said of a partition that nobody leads, too
             if where.partition >= self.topics().get(where.topic, 0):
                 raise
-            raise UnsettledError("Kafka: a partition without a leader") from error
-        except OutageError as error:  # a try that ran out of time, too
-            raise UnsettledError(str(error)) from error
+            raise OutageError("Kafka: a partition without a leader") from error
 
     def close(self) -> None:
         """Give the reader back; producers and consumers have connections of their own."""
@@ -254,15 +236,28 @@ class KafkaLog:
             self._reader = None
 
 
-def _ends(admin: AdminClient, wanted: dict[TopicPartition, OffsetSpec]) -> dict[int, int]:
-    answers = admin.list_offsets(wanted, request_timeout=ANSWER_S)
-    return {part.partition: _answered(future).offset for part, future in sorted(answers.items())}
+def _create(admin: AdminClient, topics: list[NewTopic], limit_s: float) -> None:
+    """Make topics; a try before this one, or another process, may have made some."""
+    for future in admin.create_topics(topics, operation_timeout=limit_s, request_timeout=limit_s).values():
+        try:
+            _result(future, limit_s)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
 
-def _read_to(reader: Consumer, end: int, most: int) -> list[Record]:
+def _offsets(
+    admin: AdminClient, partitions: Collection[Partition], spec: OffsetSpec, limit_s: float
+) -> dict[Partition, int]:
+    wanted = {TopicPartition(topic, number): spec for topic, number in partitions}
+    answers = admin.list_offsets(wanted, request_timeout=limit_s)
+    return {(part.topic, part.partition): _result(future, limit_s).offset for part, future in answers.items()}
+
+
+def _read_to(reader: Consumer, end: int, most: int, limit_s: float) -> list[Record]:
     """Read the assigned partition up to an offset: the last records before it may be none of ours."""
     found: list[Record] = []
-    deadline = time.monotonic() + ANSWER_S
+    deadline = time.monotonic() + limit_s
     while len(found) < most:
         message = reader.poll(max(deadline - time.monotonic(), 0))
         if message is None:
@@ -294,7 +289,8 @@ class KafkaProducer:
         self._known: frozenset[str] = frozenset()
         confirmed = {"acks": "all", "enable.idempotence": True, "message.timeout.ms": CONFIRM_MS}
         sizes = {"message.max.bytes": MAX_RECORD_BYTES + FRAME_BYTES, "linger.ms": 5}
-        self._producer = Producer({**client, **confirmed, **sizes, "partitioner": "murmur2_random"})
+        self._settings = {**client, **confirmed, **sizes, "partitioner": "murmur2_random"}
+        self._producer = Producer(self._settings)
 
     def send(self, records: Sequence[OutgoingRecord]) -> None:
         """Write all records; each is confirmed by all copies in sync on return, or given up after `CONFIRM_MS`.
@@ -311,21 +307,17 @@ class KafkaProducer:
         if any(_size(record) > MAX_RECORD_BYTES for record in records):
             raise DeadLetterError("record-too-large")
         self._require({record.topic for record in records})
-        open_until_confirmed = len(records)
-        failures: list[KafkaError] = []
+        producer = self._producer
+        try:
+            _write(producer, records)
+        except OutageError:
+            self._give_up(producer)
+            raise
 
-        def confirm(error: KafkaError | None, _: Message[bytes, bytes]) -> None:
-            nonlocal open_until_confirmed
-            open_until_confirmed -= 1
-            if error is not None:
-                failures.append(error)
-
-        for record in records:
-            self._enqueue(record, confirm)
-        while open_until_confirmed:
-            self._producer.flush(1.0)
-        if failures:
-            raise decision(min(failures, key=lambda error: isinstance(decision(error), OutageError)))
+    def _give_up(self, producer: Producer) -> None:
+        """Go on with a new client: the old one may have lost every broker for good (librdkafka #5301)."""
+        if self._producer is producer:
+            self._producer = Producer(self._settings)
 
     def _require(self, topics: set[str]) -> None:
         """Look topics up once: asking Kafka to write to one that is missing would take as long as an outage."""
@@ -334,24 +326,42 @@ class KafkaProducer:
         if not topics <= self._known:
             raise DeadLetterError("unknown-topic")
 
-    def _enqueue(self, record: OutgoingRecord, confirm: Callable[..., None]) -> None:
-        """Hand one record over; while the queue is full, what was sent before is served."""
-        headers: Any = list(record.headers)
-        while True:
-            try:
-                self._producer.produce(
-                    record.topic, record.value, record.key, on_delivery=confirm, headers=headers
-                )
-            except BufferError:
-                self._producer.poll(PAUSE_S)
-            except KafkaException as error:
-                raise decision(error.args[0]) from error
-            else:
-                return
-
     def close(self) -> None:
         """Wait for what other threads are still sending."""
         self._producer.flush(CONFIRM_MS / 1000)
+
+
+def _write(producer: Producer, records: Sequence[OutgoingRecord]) -> None:
+    """Hand records over and wait until each is confirmed or given up."""
+    open_until_confirmed = len(records)
+    failures: list[KafkaError] = []
+
+    def confirm(error: KafkaError | None, _: Message[bytes, bytes]) -> None:
+        nonlocal open_until_confirmed
+        open_until_confirmed -= 1
+        if error is not None:
+            failures.append(error)
+
+    for record in records:
+        _enqueue(producer, record, confirm)
+    while open_until_confirmed:
+        producer.flush(1.0)
+    if failures:
+        raise decision(min(failures, key=lambda error: isinstance(decision(error), OutageError)))
+
+
+def _enqueue(producer: Producer, record: OutgoingRecord, confirm: Callable[..., None]) -> None:
+    """Hand one record over; while the queue is full, what was sent before is served."""
+    headers: Any = list(record.headers)
+    while True:
+        try:
+            producer.produce(record.topic, record.value, record.key, on_delivery=confirm, headers=headers)
+        except BufferError:
+            producer.poll(PAUSE_S)
+        except KafkaException as error:
+            raise decision(error.args[0]) from error
+        else:
+            return
 
 
 def _size(record: OutgoingRecord) -> int:

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from runtime.errors import OutageError, StopError
 from runtime.kafka_errors import OUTAGES, asked, decision
+from runtime.kafka_watch import Watch
 from runtime.ports import Partition, Record
 
 COMMIT_S = 10.0
@@ -24,6 +25,8 @@ BATCHES_KIB = 16_384
 """Kibibytes that a consumer fetches ahead; librdkafka's own 64 MiB are much for ten processes on a laptop."""
 BATCH_MS = 300_000
 """Milliseconds that a batch may take, outages included; then its partitions go to another member and it stops."""
+LOOK_EVERY_S = 30.0
+"""Seconds between two looks at what waits while polls bring nothing."""
 MOVING = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
 """Answers to the commit of an owner whose group has just begun a new generation."""
 
@@ -40,10 +43,16 @@ class KafkaConsumer:
         librdkafka's settings.
     group, topics, member
         As in the port.
+    watch
+        Finds partitions that are owned and not read.
     """
 
-    def __init__(self, client: Mapping[str, Any], group: str, topics: Sequence[str], member: str) -> None:
+    def __init__(
+        self, client: Mapping[str, Any], group: str, topics: Sequence[str], member: str, watch: Watch
+    ) -> None:
         self._lock = threading.Lock()
+        self._watch = watch
+        self._look_at = time.monotonic() + LOOK_EVERY_S
         self._owned: frozenset[Partition] = frozenset()
         self._taken: list[Record] = []
         self._generation_member = ""
@@ -87,7 +96,7 @@ class KafkaConsumer:
         OutageError
             No broker answers.
         StopError
-            Another process goes by this member's name, or a topic is gone.
+            Another process goes by this member's name, a topic is gone, or this client has stopped reading for good.
         """
         with self._lock:
             self._taken = []
@@ -102,7 +111,20 @@ class KafkaConsumer:
                     break
                 else:
                     raise StopError(f"Kafka: {error.name()}") from what
+            if not self._taken and time.monotonic() >= self._look_at:
+                self._look()
             return self._taken
+
+    def _look(self) -> None:
+        owned = [TopicPartition(topic, number) for topic, number in self._owned]
+        if owned:
+            next_read = asked(lambda: self._consumer.position(owned))
+            places = {(part.topic, part.partition): part.offset for part in next_read}
+            with contextlib.suppress(OutageError):
+                if unread := self._watch.look({each: at if at >= 0 else None for each, at in places.items()}):
+                    names = ", ".join(f"{topic}-{number}" for topic, number in unread)
+                    raise StopError(f"Kafka: this client does not read what waits in {names}")
+        self._look_at = time.monotonic() + LOOK_EVERY_S
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Record where a new owner shall start.

@@ -3,10 +3,12 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from runtime.errors import OutageError, StopError
 from runtime.kafka import KafkaLog, KafkaProducer
+from runtime.kafka_watch import LOOKS
 from schemas.topics import DEAD_LETTER_RETENTION_HOURS, catalogue
 from tests.contract.log_conformance import LogConformance, LogCrashConformance, numbered, until
 from tests.support.port_driver import Opener
@@ -82,6 +84,22 @@ def test_a_topic_is_kept_as_its_file_says(kafka):
     assert found["x.dead-letter.v1"]["retention.ms"].value == str(DEAD_LETTER_RETENTION_HOURS * 3_600_000)
 
 
+def test_a_member_that_does_not_read_what_waits_stops(kafka, topic, monkeypatch):
+    monkeypatch.setattr("runtime.kafka_consumer.LOOK_EVERY_S", 0.0)
+    log = KafkaLog(kafka)
+    member = log.consumer("unread", [topic], "m")
+    until(lambda: len(member.assignment()) == 2, lambda: member.poll(10, 0.1))
+    member._consumer.pause([TopicPartition(topic, 0)])  # as if librdkafka had forgotten it
+
+    for _ in range(2 * LOOKS):  # nothing waits
+        assert member.poll(10, 0.1) == []
+    log.producer("p").send(numbered(topic, 50))
+
+    with pytest.raises(StopError, match=f"does not read what waits in {topic}-0$"):
+        until(lambda: False, lambda: member.poll(10, 0.1))
+    member.close()
+
+
 def test_without_a_broker_everything_is_an_outage(kafka, topic, monkeypatch):
     monkeypatch.setattr("runtime.kafka.ANSWER_S", 1.0)
     monkeypatch.setattr("runtime.kafka.CONFIRM_MS", 1500)
@@ -98,3 +116,16 @@ def test_without_a_broker_everything_is_an_outage(kafka, topic, monkeypatch):
         with pytest.raises(OutageError):
             call()
     nowhere.close()
+
+
+def test_a_producer_goes_on_with_a_new_client_after_an_outage(kafka, topic, monkeypatch):
+    monkeypatch.setattr("runtime.kafka.CONFIRM_MS", 1500)
+    log = KafkaLog(kafka)
+    producer = KafkaProducer({"bootstrap.servers": "127.0.0.1:1"}, log.topics)
+    producer._settings["bootstrap.servers"] = kafka.bootstrap  # what the next client will know
+
+    with pytest.raises(OutageError):
+        producer.send(numbered(topic, 3))
+    producer.send(numbered(topic, 2))
+
+    assert sum(log.end_offsets(topic).values()) == 2
