@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +27,9 @@ from inference.repository import render
 from inference.server import TritonAbsent, TritonServer, find_server
 from inference.spec import ModelSpec
 
-ROUNDS = 3
-SECONDS = 3.0
-"""Of each way in each round."""
+ROUNDS = 7
+SECONDS = 1.5
+"""Of each way in each round: the processor's speed moves within a minute, so each served run lies between two raw ones."""
 WARM_S = 0.7
 """Before a measurement begins; what is under way when it ends is left out, as it is of the raw runs."""
 CALLERS = 64
@@ -68,16 +68,42 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Medians of a case."""
+class Round:
+    """A served run and the mean of the raw runs before and after it."""
 
-    case: Case
     raw: Run
     """Of one copy, processor time included; the rate is of all copies."""
     triton: Run
     """The processor time is that of the client."""
     server_cpu_ms: float
     """Of the server and its model processes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The rounds of a case."""
+
+    case: Case
+    rounds: list[Round]
+
+    def median(self, of: Callable[[Round], float]) -> float:
+        """Median of something that each round tells."""
+        return statistics.median(map(of, self.rounds))
+
+    @property
+    def share(self) -> float:
+        """Images per second as a share of the raw ones, round by round."""
+        return self.median(lambda each: each.triton.rate / each.raw.rate)
+
+    @property
+    def share_of_processor(self) -> float:
+        """What the network takes of all processor time, round by round."""
+        return self.median(lambda each: each.raw.cpu_ms / (each.server_cpu_ms + each.triton.cpu_ms))
+
+    @property
+    def client_ms(self) -> float:
+        """Processor time of the client per image."""
+        return self.median(lambda each: each.triton.cpu_ms)
 
 
 CASES = (
@@ -90,42 +116,47 @@ CASES = (
 )
 
 
-def raw(spec: ModelSpec, copies: int) -> Run:
-    """So many processes with one thread each, at the batch size that suits them best."""
-    return max((_raw(spec, copies, batch) for batch in RAW_BATCHES), key=lambda run: run.rate)
+class Bare:
+    """So many processes of ONNX Runtime, one thread each; they wait where nothing is asked of them."""
 
+    def __init__(self, spec: ModelSpec, copies: int, batch: int) -> None:
+        side = spec.inputs[0].dims[-1]
+        command = [sys.executable, "-m", "benchmarks.raw_model", str(spec.file), str(side), str(batch)]
+        self._workers = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(copies)
+        ]
+        for worker in self._workers:
+            _line(worker)
 
-def _raw(spec: ModelSpec, copies: int, batch: int) -> Run:
-    side = spec.inputs[0].dims[-1]
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.raw_model",
-        str(spec.file),
-        str(side),
-        str(batch),
-        str(SECONDS),
-    ]
-    workers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(copies)
-    ]
-    for worker in workers:
-        _line(worker)
-    for worker in workers:
-        assert worker.stdin
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    told = [_line(worker).split() for worker in workers]
-    for worker in workers:
-        worker.communicate()
-    rates, costs = zip(*((float(rate), float(cost)) for rate, cost in told), strict=True)
-    return Run(sum(rates), statistics.mean(costs) * 1000)
+    def run(self) -> Run:
+        """Let all run at once."""
+        for worker in self._workers:
+            assert worker.stdin
+            worker.stdin.write(f"{SECONDS}\n")
+            worker.stdin.flush()
+        told = [_line(worker).split() for worker in self._workers]
+        rates, costs = zip(*((float(rate), float(cost)) for rate, cost in told), strict=True)
+        return Run(sum(rates), statistics.mean(costs) * 1000)
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.communicate()
 
 
 def _line(worker: subprocess.Popen[str]) -> str:
     assert worker.stdout
     return worker.stdout.readline()
+
+
+def bare(spec: ModelSpec, copies: int) -> Bare:
+    """Raw processes at the batch size that suits them best."""
+    rates = {}
+    for batch in RAW_BATCHES:
+        with contextlib.closing(Bare(spec, copies, batch)) as tried:
+            rates[batch] = tried.run().rate
+    return Bare(spec, copies, max(rates, key=lambda batch: rates[batch]))
 
 
 @contextlib.contextmanager
@@ -191,19 +222,20 @@ def _cpu_s(server: TritonServer) -> float:
 
 
 def measure_case(case: Case, spec: ModelSpec, folder: Path) -> Outcome:
-    """Raw and served in turns; medians."""
-    bare, served, server_cpu = [], [], []
-    with serving(spec, folder, case.copies) as server:
+    """Raw and served in turns: each served run between two raw ones."""
+    rounds = []
+    with (
+        serving(spec, folder, case.copies) as server,
+        contextlib.closing(bare(spec, case.copies)) as raw,
+    ):
+        before = raw.run()
         for _ in range(ROUNDS):
-            bare.append(raw(spec, case.copies))
             run, its = asyncio.run(asked(server, spec, shared_memory=case.shared_memory))
-            served.append(run)
-            server_cpu.append(its)
-    return Outcome(case, _median(bare), _median(served), statistics.median(server_cpu))
-
-
-def _median(runs: list[Run]) -> Run:
-    return Run(statistics.median(r.rate for r in runs), statistics.median(r.cpu_ms for r in runs))
+            after = raw.run()
+            mean = Run((before.rate + after.rate) / 2, (before.cpu_ms + after.cpu_ms) / 2)
+            rounds.append(Round(mean, run, its))
+            before = after
+    return Outcome(case, rounds)
 
 
 def measure() -> list[Outcome]:
@@ -214,31 +246,31 @@ def measure() -> list[Outcome]:
         specs = {key: model(folder, *key) for key in sorted({(case.side, case.wanted_ms) for case in CASES})}
         for case in CASES:
             outcomes.append(measure_case(case, specs[case.side, case.wanted_ms], folder))
-            sys.stderr.write(f"{outcomes[-1]}\n")
+            sys.stderr.write(f"{row(outcomes[-1])}\n")
     return outcomes
 
 
 def row(o: Outcome) -> str:
     """A line of the table."""
     travel = "shared memory" if o.case.shared_memory else "gRPC"
-    processor = o.raw.cpu_ms / (o.server_cpu_ms + o.triton.cpu_ms)
     return (
-        f"| {o.case.side}² | {o.raw.cpu_ms:.1f} | {o.case.copies} | {travel} | {o.triton.rate / o.raw.rate:.2f} "
-        f"| {processor:.2f} | {o.case.least or '–'} | {o.triton.rate:.0f} | {o.raw.rate:.0f} "
-        f"| {o.triton.cpu_ms:.2f} | {o.case.most_cpu_ms or '–'} | {o.server_cpu_ms:.2f} |"
+        f"| {o.case.side}² | {o.median(lambda each: each.raw.cpu_ms):.1f} | {o.case.copies} | {travel} | {o.share:.2f} "
+        f"| {o.share_of_processor:.2f} | {o.case.least or '–'} | {o.median(lambda each: each.triton.rate):.0f} "
+        f"| {o.median(lambda each: each.raw.rate):.0f} | {o.client_ms:.2f} | {o.case.most_cpu_ms or '–'} "
+        f"| {o.median(lambda each: each.server_cpu_ms):.2f} |"
     )
 
 
 def missed(outcomes: list[Outcome]) -> list[str]:
     """Name the cases that stay under their limit."""
     return [
-        f"{o.case.side}² of {o.case.wanted_ms:g} ms, {o.case.copies} copies ({o.triton.rate / o.raw.rate:.3f} of {o.case.least})"
+        f"{o.case.side}² of {o.case.wanted_ms:g} ms, {o.case.copies} copies ({o.share:.3f} of {o.case.least})"
         for o in outcomes
-        if o.triton.rate / o.raw.rate < o.case.least
+        if o.share < o.case.least
     ] + [
-        f"{o.case.side}², client ({o.triton.cpu_ms:.2f} ms of {o.case.most_cpu_ms})"
+        f"{o.case.side}², client ({o.client_ms:.2f} ms of {o.case.most_cpu_ms})"
         for o in outcomes
-        if o.case.most_cpu_ms is not None and o.triton.cpu_ms > o.case.most_cpu_ms
+        if o.case.most_cpu_ms is not None and o.client_ms > o.case.most_cpu_ms
     ]
 
 
@@ -253,7 +285,8 @@ Generated networks, uint16 images. {CALLERS} callers with one image each through
 tritonserver with so many copies of the network on one thread each; beside it as many processes of ONNX Runtime on one thread,
 at their better batch size ({batches}). Client, server and network share the machine's two cores: with two
 copies, what client and server cost is missing to the network. "By processor time" is the network's share of all that
-was spent per image, which other load on the machine moves less. Medians of {ROUNDS} alternating rounds of {SECONDS:g} s.
+was spent per image, which other load on the machine moves less. Medians over {ROUNDS} rounds: {SECONDS:g} s served, against the
+mean of as long raw before and after.
 
 | {columns} |
 |{"---|" * len(COLUMNS)}

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import (
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewPartitions,
-    NewTopic,
     ResourceType,
 )
 
+from runtime.kafka import KafkaLog
 from runtime.process import STOPPED
 from tests.support.faust_rig import PATIENCE_S, Rig, rig
 from tests.support.faust_worker import SINK
+from tests.support.raw import administer
 from tests.support.servers import SharedServers
 
 
@@ -67,16 +67,14 @@ def test_a_worker_whose_topic_is_missing_ends_where_the_stock_one_seems_well(kaf
 
 
 def test_an_event_that_the_broker_refuses_is_dead_lettered_alone(kafka: Rig) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-
     def limit(operation: AlterConfigOpType, value: str) -> None:
         entry = ConfigEntry("max.message.bytes", value, incremental_operation=operation)
         resource = ConfigResource(ResourceType.TOPIC, SINK, incremental_configs=[entry])
-        for future in admin.incremental_alter_configs([resource]).values():
-            future.result(20)
+        administer(kafka.bootstrap, lambda admin: admin.incremental_alter_configs([resource]))
 
-    found = admin.describe_configs([ConfigResource(ResourceType.TOPIC, SINK)])
-    usual = next(iter(found.values())).result(20)["max.message.bytes"].value
+    described = ConfigResource(ResourceType.TOPIC, SINK)
+    [found] = administer(kafka.bootstrap, lambda admin: admin.describe_configs([described]))
+    usual = found["max.message.bytes"].value
     limit(AlterConfigOpType.SET, "100000")
     try:
         kafka.send("event-0", "sizable-1", "event-2", studies=kafka.neighbours(1))
@@ -216,8 +214,7 @@ def test_new_partitions_are_read_though_the_leader_of_the_group_was_killed_and_c
 ) -> None:
     cluster = servers.require("kafka")
     topic = f"grows-{uuid.uuid4().hex[:8]}.v1"
-    admin = AdminClient({"bootstrap.servers": cluster.kafka.bootstrap})
-    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
+    KafkaLog(cluster.kafka).create_topics({topic: 2})
     with rig(tmp_path, cluster, reads=(topic,)) as kafka:
         names = ("0", "1")
         workers = [kafka.start(name, topic) for name in names]
@@ -229,5 +226,6 @@ def test_new_partitions_are_read_though_the_leader_of_the_group_was_killed_and_c
             kafka.start(name, topic)
             kafka.until(lambda known=before: len(kafka.member_ids() - known) == 1)  # type: ignore[misc]
         kafka.until(lambda: kafka.owned() == [0, 1])
-        admin.create_partitions([NewPartitions(topic, 6)])[topic].result(20)
+        more = [NewPartitions(topic, 6)]
+        administer(cluster.kafka.bootstrap, lambda admin: admin.create_partitions(more))
         kafka.until(lambda: kafka.owned() == [0, 1, 2, 3, 4, 5])

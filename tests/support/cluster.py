@@ -6,12 +6,14 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.servers import NAMES
 from runtime.settings import ClusterSettings
 from schemas.topics import catalogue
-from tests.support.processes import WAIT_S, wait_until
+from tests.support.processes import wait_until
+from tests.support.raw import ANSWER_S
 from tests.support.servers import SharedServers
 
 EMBEDDED, CLUSTER = "embedded", "cluster"
@@ -75,12 +77,17 @@ def is_ours(topic: str) -> bool:
 
 def _forget_topics(bootstrap: str) -> None:
     """Delete what earlier systems wrote, and with it what their groups committed: topics have one name everywhere."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
 
-    def ours() -> list[str]:
-        return [name for name in admin.list_topics(timeout=WAIT_S).topics if is_ours(name)]
+    def gone() -> bool:
+        client = AdminClient(
+            {"bootstrap.servers": bootstrap}
+        )  # a new one: an old one may have lost the broker for good
+        try:
+            there = [name for name in client.list_topics(timeout=ANSWER_S).topics if is_ours(name)]
+            for future in client.delete_topics(there).values() if there else ():
+                future.result(ANSWER_S)
+        except (KafkaException, TimeoutError):
+            return False
+        return not there
 
-    if there := ours():
-        for future in admin.delete_topics(there, operation_timeout=WAIT_S).values():
-            future.result(WAIT_S)
-        wait_until(lambda: not ours(), "the topics of an earlier system are gone")
+    wait_until(gone, "the topics of an earlier system are gone")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from runtime import buckets
 from schemas.codec import decode
@@ -15,6 +14,7 @@ from schemas.identifiers import deterministic_uuid
 from schemas.rows import ReceivedInstanceRow, StudyInstanceRow, WorklistItemRow
 from schemas.tables import WORKLIST_SHARDS
 from sinks.tables import shard_of
+from tests.support.raw import administer
 from tests.support.senders import Ledger
 from tests.support.system import System
 
@@ -110,8 +110,6 @@ def _drop_received_event(system: System) -> Study:
         for record, event in zip(records, events, strict=True)
         if record.offset == 0 and ids.count(event.envelope.event_id) == 1
     )
-    admin = AdminClient({"bootstrap.servers": system.engines.settings.kafka.bootstrap})
     before = TopicPartition(record.topic, record.partition, record.offset + 1)
-    for future in admin.delete_records([before]).values():
-        future.result(60)
+    administer(system.engines.settings.kafka.bootstrap, lambda admin: admin.delete_records([before]))
     return event.envelope.site, event.envelope.study

@@ -19,10 +19,9 @@ from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
-    KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, MemberDescription
+from confluent_kafka.admin import MemberDescription
 
 from runtime.clock import SystemClock
 from runtime.connections import INSTANCE_VARIABLE, Connections, assemble
@@ -39,6 +38,7 @@ from schemas.partitioning import partition_of
 from schemas.topics import dead_letter_topic
 from tests.support.faust_worker import SINK, SOURCE, engines
 from tests.support.installation import received, settings, study
+from tests.support.raw import administer
 from tests.support.stock_worker import SUBJECT
 
 OURS, STOCK = "tests.support.faust_worker", "tests.support.stock_worker"
@@ -47,12 +47,6 @@ INFERRING = "tests.support.infer_worker"
 """Module of a worker of the product's own step `infer`."""
 PATIENCE_S = 300.0
 """Seconds after which something that shall happen counts as not happening."""
-COMING_UP = {
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-}
-"""What a broker answers for a group that it does not know yet."""
 SESSION_MS = 6_000
 """The shortest session that brokers allow by default."""
 
@@ -195,15 +189,8 @@ class Rig:
         )
 
     def _described(self) -> list[MemberDescription]:
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return list(admin.describe_consumer_groups([self.name])[self.name].result(PATIENCE_S).members)
-            except KafkaException as error:
-                if error.args[0].code() not in COMING_UP or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        [told] = administer(self.bootstrap, lambda admin: admin.describe_consumer_groups([self.name]))
+        return list(told.members)
 
     @property
     def bootstrap(self) -> str:
@@ -278,9 +265,8 @@ def rig(
         for topic in reads
         for number, offset in found.starts[topic].items()
     ]
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    for future in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(name, begin)]).values():
-        future.result(PATIENCE_S)
+    offsets = [ConsumerGroupTopicPartitions(name, begin)]
+    administer(kafka.bootstrap, lambda admin: admin.alter_consumer_group_offsets(offsets))
     try:
         yield found
     finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from cassandra import DriverException
@@ -220,7 +221,7 @@ class ClusterRaw:
     def _parts(self, topics: Sequence[str]) -> list[TopicPartition]:
         for topic in topics:
             if topic not in self._partitions:
-                found = patiently(lambda: self._admin.list_topics(timeout=ANSWER_S).topics)
+                found = self._patiently(lambda: self._admin.list_topics(timeout=ANSWER_S).topics)
                 self._partitions = {name: len(each.partitions) for name, each in found.items()}
         return [
             TopicPartition(topic, number) for topic in topics for number in range(self._partitions[topic])
@@ -307,6 +308,16 @@ def _cluster(settings: ClusterSettings) -> Cluster:
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         reconnection_policy=ExponentialReconnectionPolicy(0.5, 2.0, max_attempts=None),
     )
+
+
+def administer(bootstrap: str, ask: Callable[[AdminClient], Mapping[Any, Future[T]]]) -> list[T]:
+    """Have Kafka do something; a new client asks each time, since an old one may have lost the broker for good."""
+
+    def once() -> list[T]:
+        answers = ask(AdminClient({"bootstrap.servers": bootstrap}))
+        return [future.result(ANSWER_S) for future in answers.values()]
+
+    return patiently(once)
 
 
 def patiently(ask: Callable[[], T]) -> T:
