@@ -314,8 +314,10 @@ def administer(bootstrap: str, ask: Callable[[AdminClient], Mapping[Any, Future[
     """Have Kafka do something; a new client asks each time, since an old one may have lost the broker for good."""
 
     def once() -> list[T]:
-        answers = ask(AdminClient({"bootstrap.servers": bootstrap}))
-        return [future.result(ANSWER_S) for future in answers.values()]
+        client = AdminClient(
+            {"bootstrap.servers": bootstrap}
+        )  # held until it has answered: it takes its questions with it
+        return [future.result(ANSWER_S) for future in ask(client).values()]
 
     return patiently(once)
 
