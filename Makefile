@@ -19,6 +19,8 @@ PREPARE := sh deploy/local/prepare.sh
 
 # Where this is set, every process compiles all that it imports anew, which takes longer than most of what it then does.
 unexport PYTHONDONTWRITEBYTECODE
+# ONNX Runtime's own builds report models and machines to their maker, unless this says no before they are loaded.
+export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down test check bench fuzz test-training test-containers lock clean browser tools

@@ -9,8 +9,6 @@ Python backend needs numpy 1. Nothing of that wheel is imported here.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -20,11 +18,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from inference.model_processes import (
+    MODEL_PROCESS,
+    model_processes,
+    remove_leftovers,
+    shared_memory_prefix,
+    waits_for_a_child,
+)
 from runtime.free_ports import free_ports
 from runtime.parent import dying_with
 
@@ -36,8 +41,10 @@ STOP_TIMEOUT_S = 10.0
 """SIGTERM answers what is in flight and then takes 2 to 4 s."""
 EXIT_DRAIN_S = 5
 """How long the server waits for requests under way, and for models to unload, before it leaves anyway."""
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the server puts its regions
-MODEL_PROCESS = "triton_python_backend_stub"
+STARTS = 5
+"""Times that a server is started which loses model processes while it loads: see `_LoadingError`."""
+STUCK_S = 3.0
+"""Seconds that a loading server may wait for a model process to end, which it asked to, before it is taken to wait for ever."""
 LOOK_S = 0.1
 """Seconds between two looks whether the server runs and nobody has asked for its end."""
 
@@ -95,6 +102,15 @@ def find_server(environment: Path) -> TritonInstallation | TritonAbsent:
     )
 
 
+class _LoadingError(RuntimeError):
+    """The server lost a model process while it loaded, or believes that it did: it may well load the next time.
+
+    It gives a model process one second to say that it lives, again and again while it loads. Where the machine stands still for
+    as long (others use it, or it is moved), it gives up one that is well, and then waits for ever for its end, or takes the
+    memory that both share from under it and aborts (server 2.51).
+    """
+
+
 class TritonServer:
     """One child server over one model repository.
 
@@ -144,12 +160,7 @@ class TritonServer:
 
     def stub_pids(self) -> tuple[int, ...]:
         """Process ids of the model processes, one per instance."""
-        found = []
-        for task in Path(f"/proc/{self.pid}/task").glob("*/children"):
-            with contextlib.suppress(OSError):  # a thread has ended
-                children = map(int, task.read_text().split())
-                found += [pid for pid in children if self._holds_a_model(*_command_line(pid))]
-        return tuple(sorted(found))
+        return model_processes(self.pid, self._region)
 
     def poll(self) -> int | None:
         """Exit status, or None while it runs."""
@@ -158,8 +169,21 @@ class TritonServer:
     def start(self, *, timeout_s: float = START_TIMEOUT_S, asked: Sequence[int] = ()) -> None:
         """Start and wait until all models answer, or until ``asked`` holds the signal that somebody asks for an end with.
 
-        ``RuntimeError`` if the server exits, a model process of it dies, or the time runs out.
+        ``RuntimeError`` if the server exits, loses a model process each time that it is started, or the time runs out.
         """
+        deadline = time.monotonic() + timeout_s
+        for left in reversed(range(STARTS)):
+            self._launch()
+            try:
+                self._wait_until_ready(deadline, asked)
+            except _LoadingError:
+                self._kill()
+                if asked or not left:
+                    raise
+            else:
+                return
+
+    def _launch(self) -> None:
         remove_leftovers(self._repository)
         backends = self._link_backend()
         output = self._log.open("ab") if self._log else None
@@ -176,7 +200,6 @@ class TritonServer:
         finally:
             if output:
                 output.close()
-        self._wait_until_ready(time.monotonic() + timeout_s, asked)
 
     def signal(self, number: int) -> None:
         """Send a signal to the server."""
@@ -201,9 +224,9 @@ class TritonServer:
         self.signal(signal.SIGTERM)
         self.wait(STOP_TIMEOUT_S)
 
-    def _holds_a_model(self, program: str, *arguments: str) -> bool:
-        """The server also runs the program once without arguments, to see whether it can."""
-        return program.endswith(MODEL_PROCESS) and any(word.startswith(self._region) for word in arguments)
+    def _kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.wait()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -246,14 +269,19 @@ class TritonServer:
             "PATH": f"{self._installation.environment}/bin:/usr/bin:/bin",
             "LD_LIBRARY_PATH": str(self._installation.library_folder),
             "HOME": str(self._work),
+            "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime's own builds report their use to their maker
         }
 
     def _wait_until_ready(self, deadline: float, asked: Sequence[int]) -> None:
         stubs: set[int] = set()
+        stuck_at: float | None = None
         while time.monotonic() < deadline:
             if asked:  # one that hangs while it starts gets no more time than any other that is asked to end
                 return
-            if self.poll() is not None:
+            status = self.poll()
+            if status is not None and status < 0:
+                raise _LoadingError(f"signal {-status} ended tritonserver while it started; see its log")
+            if status is not None:
                 raise RuntimeError(
                     f"tritonserver exited with status {self.wait()} while starting; see its log"
                 )
@@ -261,63 +289,14 @@ class TritonServer:
                 return
             before, stubs = stubs, set(self.stub_pids())
             if before - stubs:  # the server may wait for its word for ever
-                self.signal(signal.SIGKILL)
-                self.wait()
-                raise RuntimeError("a model process of tritonserver died while it started; see its log")
+                raise _LoadingError("a model process of tritonserver died while it started; see its log")
+            now = time.monotonic()
+            stuck_at = (stuck_at or now) if waits_for_a_child(self.pid) else None
+            if stuck_at is not None and now - stuck_at > STUCK_S:
+                raise _LoadingError("tritonserver gave up a model process that lives; see its log")
             time.sleep(0.05)
         self.stop()
         raise RuntimeError("tritonserver was not ready in time; see its log")
-
-
-def shared_memory_prefix(repository: Path) -> str:
-    """Name of our regions in shared memory: one per repository and starting process."""
-    place = hashlib.sha256(str(repository.absolute()).encode()).hexdigest()[:10]
-    return f"radstream-{place}-{os.getpid()}-"
-
-
-def remove_leftovers(repository: Path, *, owner: int | None = None) -> int:
-    """Remove what dead servers over this repository left (or that of ``owner``): regions, and model processes that wait for
-    an answer of a server that is gone and hold Python's lock meanwhile, so that nothing in them can end them.
-
-    Returns how many regions there were.
-    """
-    place = shared_memory_prefix(repository).rsplit("-", 2)[0]
-
-    def left(region: str) -> bool:
-        pid = region.removeprefix(place + "-").split("-", 1)[0]
-        return region.startswith(place + "-") and (
-            pid == str(owner) or (pid.isdigit() and not Path(f"/proc/{pid}").exists())
-        )
-
-    for pid, arguments in _orphans():
-        if any(map(left, arguments)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    regions = [region for region in SHARED_MEMORY.glob(f"{place}-*") if left(region.name)]
-    for region in regions:
-        region.unlink(missing_ok=True)
-    return len(regions)
-
-
-def _orphans() -> Iterator[tuple[int, list[str]]]:
-    """Process id and arguments of every model process whose server is gone; one of them names the server's region."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        pid = int(folder.name)
-        program, *arguments = _command_line(pid)
-        if program.endswith(MODEL_PROCESS):
-            with contextlib.suppress(OSError):  # it has ended
-                parent = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-                # A server that still answers what is in flight keeps its model, though its launcher is dead.
-                if not _command_line(parent)[0].endswith("/tritonserver"):
-                    yield pid, arguments
-
-
-def _command_line(pid: int) -> list[str]:
-    """Program and arguments of a process; one empty word where it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return [""]
 
 
 def _ports(*wanted: int | None) -> list[int]:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import queue
 import threading
 import time
 from pathlib import Path
 from typing import Any
+
+# Before it is imported: its own builds report models and machines to their maker, and look for them in threads of their own.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime

@@ -17,6 +17,7 @@ from typing import Any
 import faust
 from aiokafka import errors
 from aiokafka.consumer import consumer as client
+from faust.tables.recovery import RebalanceAgain
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.services import WaitResults
@@ -69,7 +70,7 @@ class _Listener(driver.ConsumerRebalanceListener):
         self._joined_as = ""
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        await super().on_partitions_assigned(assigned)
+        await self._thread.on_partitions_assigned({TP(each.topic, each.partition) for each in assigned})
         coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001 there is no public way
         leads = coordinator._group_subscription is not None  # noqa: SLF001
         if coordinator.member_id != self._joined_as and not leads:
@@ -98,7 +99,12 @@ client.GroupCoordinator = _Coordinator
 
 
 class _Consumer(driver.Consumer):
-    """Faust's consumer, with the ledger in place of its acknowledgements, and bounded by bytes."""
+    """Faust's consumer, with the ledger in place of its acknowledgements, and bounded by bytes.
+
+    Faust tells the records of one assignment from those of another by the group's generation, which a static member that joins
+    again keeps, and which does not change before the next assignment. Here each assignment has a number of its own, and so has
+    the time between two, in which nothing is read.
+    """
 
     RebalanceListener = _Listener
 
@@ -106,10 +112,28 @@ class _Consumer(driver.Consumer):
         super().__init__(transport, *args, **kwargs)
         self.ledger = transport.ledger
         self.idle = transport.idle
+        self._hand_on, self.callback = self.callback, self._hand_out
 
-    def _to_message(self, tp: TP, record: Any) -> Any:
-        self.ledger.hand_out(tp, record.offset, len(record.value or b""))
-        return super()._to_message(tp, record)
+    def _hand_out(self, message: Any) -> Any:
+        """Note a record as it is handed on: Faust drops some that it has read, those before where it believes to be."""
+        if message.generation_id == self.app.consumer_generation_id:
+            self.ledger.hand_out(
+                (message.topic, message.partition), message.offset, len(message.value or b"")
+            )
+        return self._hand_on(message)
+
+    async def perform_seek(self) -> None:
+        """Go to the committed offsets; Faust would then read on, though the partitions were taken away meanwhile.
+
+        Raises
+        ------
+        RebalanceAgain
+            They were: what follows is for those who own partitions, and is done when they are assigned anew.
+        """
+        begun = self.app.consumer_generation_id
+        await super().perform_seek()
+        if self.app.consumer_generation_id != begun:
+            raise RebalanceAgain
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 Faust's
         active = active_partitions or set()
@@ -149,8 +173,14 @@ class _Consumer(driver.Consumer):
         """Offsets that compaction removed are nobody's work: Faust would keep each of them in memory."""
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.app.consumer_generation_id += 1
         await super().on_partitions_revoked(revoked)
         self.ledger.clear()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:  # noqa: ARG002 the broker's
+        self.app.consumer_generation_id += 1
+        self.ledger.clear()
+        await super().on_partitions_assigned(assigned, self.app.consumer_generation_id)
 
     async def wait_empty(self) -> None:
         """Wait for the batch in work, not for what is buffered, and not for ever; then commit."""
@@ -264,8 +294,10 @@ class _Runner:
             Faust left one out.
         """
         generation = self.app.consumer_generation_id
-        records = [as_record(each.message) for each in events if each.message.generation_id == generation]
-        records = [each for each in records if self.ledger.is_open((each.topic, each.partition), each.offset)]
+        current = [as_record(each.message) for each in events if each.message.generation_id == generation]
+        # What is read twice comes twice: Faust begins again at the last record it handed on, that one included.
+        read = {(each.topic, each.partition, each.offset): each for each in current}.values()
+        records = [each for each in read if self.ledger.is_open((each.topic, each.partition), each.offset)]
         for where in {(each.topic, each.partition) for each in records}:
             offsets = [each.offset for each in records if (each.topic, each.partition) == where]
             if not self.ledger.are_next(where, offsets):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -20,29 +22,24 @@ from inference.batching import Batcher
 from inference.breaker import FAILURES
 from inference.client import TritonClient, watch
 from inference.in_process import InProcess
-from inference.models import cxr_demo
-from inference.repository import INSTANCES, render
-from inference.server import (
+from inference.model_processes import (
+    OURS,
     SHARED_MEMORY,
-    START_TIMEOUT_S,
-    TritonAbsent,
-    TritonServer,
-    find_server,
+    command_line,
+    model_processes,
     remove_leftovers,
     shared_memory_prefix,
 )
+from inference.models import cxr_demo
+from inference.repository import INSTANCES, render
+from inference.server import TritonAbsent, TritonServer, find_server
 from runtime.free_ports import free_ports
-from tests.support.processes import (
-    WAIT_S,
-    command_line,
-    descendants,
-    model_processes,
-    wait_until,
-    wait_until_gone,
-)
+from tests.support.processes import WAIT_S, descendants, wait_until, wait_until_gone
 
 ROOT = Path(__file__).parents[2]
 SPEC = cxr_demo.SPEC
+STALL_S = 4.0
+"""Seconds for which a machine stands still; the server gives its model processes one."""
 IMAGES = np.random.default_rng(7).integers(0, 65535, (16, *SPEC.inputs[0].dims), dtype=np.uint16)
 
 
@@ -93,6 +90,17 @@ async def test_it_gives_the_numbers_that_onnx_runtime_gives_in_this_process(clie
 async def test_it_passes_its_canary(client):
     assert await client.ready()
     assert await canary(client, SPEC)
+
+
+def test_its_model_processes_report_nothing_to_the_maker_of_their_library(server, repository):
+    told = [
+        Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in (server.pid, *server.stub_pids())
+    ]
+
+    assert len(told) == 1 + INSTANCES
+    assert all(b"ORT_DISABLE_TELEMETRY=1" in each for each in told)
+    home = repository.with_name("models.server")
+    assert not [each for each in home.rglob("*") if each.name in {"Microsoft", "deviceid", "onnxruntime.db"}]
 
 
 async def test_single_images_of_sixteen_callers_are_computed_in_batches(server, client):
@@ -245,7 +253,7 @@ def test_the_launcher_takes_its_server_along(launched, repository, number):
     ports = free_ports(3)
     launcher = launched(ports)
     server = wait_for_child(launcher)
-    wait_until_ready(ports[1])
+    wait_until_ready(launcher, ports[1])
 
     launcher.send_signal(number)
     status = launcher.wait(WAIT_S)
@@ -260,7 +268,7 @@ def test_the_launcher_ends_a_server_that_does_not_end_and_its_model_processes(la
     ports = free_ports(3)
     launcher = launched(ports)
     server = wait_for_child(launcher)
-    wait_until_ready(ports[1])
+    wait_until_ready(launcher, ports[1])
     stubs = descendants(server)
     assert stubs
     for pid in (server, *stubs):
@@ -273,34 +281,75 @@ def test_the_launcher_ends_a_server_that_does_not_end_and_its_model_processes(la
     assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
 
 
-def test_a_server_that_dies_while_it_starts_leaves_no_model_process(launched):
-    launcher = launched(free_ports(3))
+def test_a_server_that_dies_while_it_starts_leaves_no_model_process_and_is_started_again(launched):
+    ports = free_ports(3)
+    launcher = launched(ports)
     server = wait_for_child(launcher)
-    wait_until(lambda: bool(model_processes(server)), "a model process")
-    stubs = model_processes(server)
+    wait_until(lambda: bool(model_processes(server, OURS)), "a model process")
+    stubs = model_processes(server, OURS)
     for pid in stubs:
         os.kill(pid, signal.SIGSTOP)
 
     os.kill(server, signal.SIGKILL)
 
-    assert launcher.wait(WAIT_S) == 1
     wait_until_gone(stubs)
+    wait_until_ready(launcher, ports[1])
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(WAIT_S) == 0
     assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
 
 
-def test_a_server_whose_model_process_dies_while_it_starts_is_given_up_at_once(launched):
-    launcher = launched(free_ports(3))
+def test_a_server_whose_model_process_dies_while_it_starts_is_started_again_at_once(launched):
+    ports = free_ports(3)
+    launcher = launched(ports)
     server = wait_for_child(launcher)
-    wait_until(lambda: bool(model_processes(server)), "a model process")
+    wait_until(lambda: bool(model_processes(server, OURS)), "a model process")
     os.kill(server, signal.SIGSTOP)  # it hangs as it does where it waits for the word of a dead process
-    stubs = model_processes(server)
+    stubs = model_processes(server, OURS)
     time.sleep(2)  # its launcher has seen it too
 
     os.kill(stubs[0], signal.SIGKILL)
 
-    assert launcher.wait(START_TIMEOUT_S / 2) == 1
     wait_until_gone((server, *stubs))
-    assert not list(SHARED_MEMORY.glob(f"*-{launcher.pid}-*"))
+    wait_until_ready(launcher, ports[1])
+
+
+def test_a_server_that_takes_a_model_process_for_dead_as_the_machine_stands_still_is_started_again(
+    installation, repository
+):
+    log = repository.with_name("fourth.log")
+    server = TritonServer(installation, repository, work_folder=repository.with_name("fourth"), log=log)
+    stall = threading.Thread(target=stand_still, args=[server])
+    stall.start()
+    try:
+        server.start()
+        stall.join()
+        assert log.read_text("utf-8", "replace").count('"loading: ') > 1
+    finally:
+        server.stop()
+
+
+def tasks(pid):
+    """Threads of a process; none where it has ended."""
+    return list(Path(f"/proc/{pid}/task").glob("*"))
+
+
+def stand_still(server):
+    """Hold the first model processes of a server that loads, from when each has said that it lives."""
+
+    def said():
+        with contextlib.suppress(RuntimeError):  # it was not started yet
+            held[:] = server.stub_pids()
+        return len(held) == INSTANCES and all(len(tasks(pid)) > 1 for pid in held)
+
+    held: list[int] = []
+    wait_until(said, "model processes")
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(STALL_S)
+    for pid in held:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture
@@ -314,9 +363,7 @@ def launched(environment, installation, repository):
             sys.executable, "-m", "inference.server", "--environment", environment, "--repository", repository,
             "--grpc-port", grpc, "--http-port", http, "--metrics-port", metrics,
         ]  # fmt: skip
-        started.append(
-            subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        )
+        started.append(subprocess.Popen(command, cwd=ROOT))  # what it says is shown where its test fails
         return started[-1]
 
     yield launch
@@ -335,8 +382,9 @@ def wait_for_child(launcher):
         time.sleep(0.02)
 
 
-def wait_until_ready(port):
+def wait_until_ready(launcher, port):
     while True:
+        assert launcher.poll() is None
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=1) as answer:
                 if answer.status == 200:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from inference.model_processes import OURS, model_processes
 from runtime.faults import Point
-from tests.support.processes import alive, frozen, model_processes, wait_until
+from tests.support.processes import alive, descendants, frozen, wait_until
 from tests.support.senders import Ledger
 from tests.support.system import System
 
@@ -217,8 +218,9 @@ class Killer:
 
 def stub_of(system: System) -> int | None:
     """Process id of the model's process under Triton."""
-    server = system.pid("triton")
-    return next(iter(model_processes(server)), None) if server else None
+    launcher = system.pid("triton")
+    servers = descendants(launcher) if launcher else []
+    return next((pid for server in servers for pid in model_processes(server, OURS)), None)
 
 
 def kill_stub(system: System, reads: Sequence[str]) -> Kill:

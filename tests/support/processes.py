@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from inference.server import MODEL_PROCESS
+from inference.model_processes import command_line
 
 WAIT_S = 300.0
 """seconds until something that must happen has happened, on a machine that does much else."""
@@ -77,23 +77,6 @@ def _described(pid: int) -> str:
     except OSError:
         return f"{pid} has ended since"
     return f"{pid} {_state(pid)} in {waits}: {' '.join(command_line(pid))}"
-
-
-def command_line(pid: int) -> list[str]:
-    """Program and arguments of a process; one empty word where there is none."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return [""]
-
-
-def model_processes(server: int) -> list[int]:
-    """Ids of the processes that hold Triton's models; it also runs their program once without arguments, to see if it can."""
-
-    def holds_a_model(program: str, *arguments: str) -> bool:
-        return program.endswith(MODEL_PROCESS) and any(word.startswith("radstream-") for word in arguments)
-
-    return [pid for pid in descendants(server) if holds_a_model(*command_line(pid))]
 
 
 def descendants(pid: int) -> list[int]:

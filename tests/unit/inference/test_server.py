@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -9,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from inference import server
-from inference.server import (
-    TritonAbsent,
-    TritonInstallation,
-    TritonServer,
-    find_server,
-    main,
+from inference import model_processes, server
+from inference.model_processes import (
+    MODEL_PROCESS,
+    command_line,
     remove_leftovers,
+    shared_memory_prefix,
+    waits_for_a_child,
 )
-from tests.support.processes import WAIT_S, alive, command_line, descendants, wait_until, wait_until_gone
+from inference.server import TritonAbsent, TritonInstallation, TritonServer, find_server, main
+from tests.support.processes import WAIT_S, alive, descendants, wait_until, wait_until_gone
 
 
 def environment(folder, *, version="3.11", library=True, stub="3.11", binary=True):
@@ -90,11 +91,11 @@ def test_the_launcher_says_why_it_cannot_start(tmp_path, capsys):
 
 
 def test_only_shared_memory_of_the_dead_is_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(model_processes, "SHARED_MEMORY", tmp_path)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    mine = server.shared_memory_prefix(tmp_path / "models")
-    other = server.shared_memory_prefix(tmp_path / "other").replace(str(os.getpid()), str(dead.pid))
+    mine = shared_memory_prefix(tmp_path / "models")
+    other = shared_memory_prefix(tmp_path / "other").replace(str(os.getpid()), str(dead.pid))
     regions = [mine + "a", mine.replace(str(os.getpid()), str(dead.pid)) + "b", other + "c", "somebody-elses"]
     for region in regions:
         Path(tmp_path, region).touch()
@@ -105,10 +106,10 @@ def test_only_shared_memory_of_the_dead_is_removed(tmp_path, monkeypatch):
 
 
 def test_a_model_process_whose_server_is_dead_is_ended_and_no_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(model_processes, "SHARED_MEMORY", tmp_path)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    mine = server.shared_memory_prefix(tmp_path / "models")
+    mine = shared_memory_prefix(tmp_path / "models")
     of_dead = mine.replace(str(os.getpid()), str(dead.pid))
     waits = ["-c", "import time; time.sleep(300)"]
     stubs = [
@@ -134,8 +135,8 @@ def test_a_model_process_whose_server_is_dead_is_ended_and_no_other(tmp_path, mo
 
 
 def test_a_server_that_ends_keeps_its_model_process_until_it_is_gone(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "SHARED_MEMORY", tmp_path)
-    region = server.shared_memory_prefix(tmp_path / "models")
+    monkeypatch.setattr(model_processes, "SHARED_MEMORY", tmp_path)
+    region = shared_memory_prefix(tmp_path / "models")
     starts = f"""
 import subprocess, time
 waits = ["-c", "import time; time.sleep(300)"]
@@ -172,26 +173,67 @@ def test_a_server_that_hangs_while_it_starts_is_ended_when_its_launcher_is_asked
     assert hangs.poll() == -signal.SIGKILL
 
 
-def test_a_server_whose_model_process_dies_while_it_starts_is_given_up(tmp_path, monkeypatch):
-    looks = iter([(), (2,), (2, 3), (3,)])
-    monkeypatch.setattr(TritonServer, "stub_pids", lambda _: next(looks))
-    hangs = hanging(tmp_path, tmp_path / "started")
+@pytest.mark.parametrize(
+    ("looks", "waits", "why"),
+    [
+        ([(), (2,), (2, 3), (3,)], False, "model process of tritonserver died"),
+        ([(2, 3)], True, "gave up a model process that lives"),
+    ],
+)
+def test_a_server_that_loses_a_model_process_while_it_starts_is_started_again_and_then_given_up(
+    tmp_path, monkeypatch, looks, waits, why
+):
+    monkeypatch.setattr(server, "STUCK_S", 0.1)
+    monkeypatch.setattr(server, "waits_for_a_child", lambda _: waits)
+    seen = itertools.cycle(looks)
+    monkeypatch.setattr(TritonServer, "stub_pids", lambda _: next(seen))
+    started = tmp_path / "started"
+    hangs = hanging(tmp_path, started)
 
-    with pytest.raises(RuntimeError, match="model process of tritonserver died"):
+    with pytest.raises(RuntimeError, match=why):
         hangs.start()
     assert hangs.poll() == -signal.SIGKILL
+    assert started.read_text() == "once\n" * server.STARTS
+
+
+def test_a_server_that_aborts_while_it_starts_is_started_again_and_one_that_exits_is_not(tmp_path):
+    started = tmp_path / "started"
+    server = made(tmp_path, f"echo once >> {started}; [ $(wc -l < {started}) = 1 ] && kill -ABRT $$; exit 3")
+
+    with pytest.raises(RuntimeError, match="exited with status 3"):
+        server.start()
+    assert started.read_text() == "once\n" * 2
+
+
+def test_a_process_that_waits_for_its_child_is_seen(tmp_path):
+    waits = subprocess.Popen(
+        [sys.executable, "-c", "import os; os.fork() or os.execlp('sleep', 'sleep', '60'); os.wait()"]
+    )
+    try:
+        wait_until(lambda: waits_for_a_child(waits.pid), "it waits")
+        (child,) = descendants(waits.pid)
+        assert not waits_for_a_child(child)
+        os.kill(child, signal.SIGKILL)
+    finally:
+        waits.kill()
+        waits.wait()
 
 
 def hanging(folder, started):
-    """A server that never becomes ready and does not listen to SIGTERM; it makes a file when it runs."""
+    """A server that never becomes ready and does not listen to SIGTERM; it writes a line into a file each time that it runs."""
+    return made(folder, f"trap '' TERM\necho once >> {started}\nwhile :; do sleep 0.05; done")
+
+
+def made(folder, program):
+    """A server that is this shell program."""
     found = find_server(environment(folder))
     assert isinstance(found, TritonInstallation)
     (found.server / "backends" / "python").mkdir(parents=True)
-    program = found.server / "bin" / "tritonserver"
-    program.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {started}\nwhile :; do sleep 0.05; done\n")
-    program.chmod(0o755)
+    binary = found.server / "bin" / "tritonserver"
+    binary.write_text(f"#!/bin/sh\n{program}\n")
+    binary.chmod(0o755)
     return TritonServer(found, folder / "models")
 
 
 def is_stub(pid):
-    return command_line(pid)[0].endswith(server.MODEL_PROCESS)
+    return command_line(pid)[0].endswith(MODEL_PROCESS)

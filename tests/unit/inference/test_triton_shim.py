@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ SHIM = Path(__file__).parents[3] / "inference" / "triton_shim.py"
 @pytest.fixture
 def shim(monkeypatch):
     """The file as the server's process loads it; of the server's module only what is needed here."""
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
     server = SimpleNamespace(triton_string_to_numpy={"TYPE_UINT16": np.uint16}.__getitem__)
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", server)
     spec = importlib.util.spec_from_file_location("triton_shim_under_test", SHIM)
@@ -22,6 +24,12 @@ def shim(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_its_library_is_told_to_report_nothing(shim):
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    source = SHIM.read_text("utf-8")
+    assert source.index('os.environ["ORT_DISABLE_TELEMETRY"]') < source.index("import onnxruntime")
 
 
 def best(shim, monkeypatch, row_ms, *, dims=(1, 8, 8), most=16):
