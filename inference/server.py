@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import signal
@@ -47,6 +48,8 @@ STUCK_S = 3.0
 """Seconds that a loading server may wait for a model process to end, which it asked to, before it is taken to wait for ever."""
 LOOK_S = 0.1
 """Seconds between two looks whether the server runs and nobody has asked for its end."""
+
+LOG = logging.getLogger(__name__)
 
 _ASK = """
 import json, sys, sysconfig
@@ -176,10 +179,11 @@ class TritonServer:
             self._launch()
             try:
                 self._wait_until_ready(deadline, asked)
-            except _LoadingError:
+            except _LoadingError as error:
                 self._kill()
                 if asked or not left:
                     raise
+                LOG.warning("%s; it is started again", error)
             else:
                 return
 

@@ -29,14 +29,20 @@ def test_a_registry_that_comes_back_denies_no_schema(servers: SharedServers) -> 
     numbers = [first.register(subject(name), schema(name)) for name in names]
     first.close()
     servers.running.kill("registry")
-    coming_up = threading.Thread(target=servers.require, args=("registry",))
-    coming_up.start()
     answers: list[str | None] = []
-    while coming_up.is_alive() or not answers:
-        asked = ConfluentRegistry(settings)
-        for number in reversed(numbers):
-            with suppress(OutageError):
-                answers.append(asked.schema_text(number))
-        asked.close()
-    coming_up.join()
+    is_up = threading.Event()
+
+    def ask() -> None:
+        while not is_up.is_set() or not answers:
+            asked = ConfluentRegistry(settings)
+            for number in reversed(numbers):
+                with suppress(OutageError):
+                    answers.append(asked.schema_text(number))
+            asked.close()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    servers.require("registry")  # not in the thread: a server ends with the thread that started it
+    is_up.set()
+    asking.join()
     assert None not in answers

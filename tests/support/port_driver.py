@@ -16,10 +16,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from runtime.errors import RetryError, StopError
+from runtime.patience import until_answered
 from runtime.ports import OutgoingRecord
 from schemas import rows
 
@@ -158,29 +160,27 @@ class Calls:
         return bool(self.port.insert_if_absent(rows.ReviewRow(**columns)).applied)
 
     def count(self, site: str, study: str, times: int | None) -> list[int]:
-        """Raise a row's version by one, `times` times or for ever, each time saying so.
+        """Raise a row's version by one, `times` times, or for ever and saying so each time.
 
         Returns how often it was done, and how often it may have been done (rule 2 of the ports: `RetryError` leaves that open).
         """
         done = doubtful = 0
         while times is None or done + doubtful < times:
-            row = self.port.get(rows.ReviewRow, site=site, study=study)
+            row = until_answered(partial(self.port.get, rows.ReviewRow, site=site, study=study))
             wanted = rows.ReviewRow(site=site, study=study, version=row.version + 1)
             try:
-                applied = self.port.compare_and_set(wanted, expect={"version": row.version}).applied
+                done += self.port.compare_and_set(wanted, expect={"version": row.version}).applied
             except RetryError:
                 doubtful += 1
-                continue
-            if applied:
-                done += 1
-                if times is None:
-                    say(done)
+            if times is None:
+                say([done, doubtful])
         return [done, doubtful]
 
     def write_for_ever(self, site: str) -> None:
         number = 0
         while True:
-            self.port.write(rows.StudyRow(site=site, study=f"{number}", revision=number), at=number)
+            row = rows.StudyRow(site=site, study=f"{number}", revision=number)
+            until_answered(partial(self.port.write, row, at=number))
             say(number)
             number += 1
 
@@ -190,7 +190,7 @@ class Calls:
     def put_for_ever(self, bucket: str, prefix: str) -> None:
         number = 0
         while True:
-            self.port.put(bucket, f"{prefix}/{number}", b"%d" % number * 1000)
+            until_answered(partial(self.port.put, bucket, f"{prefix}/{number}", b"%d" % number * 1000))
             say(number)
             number += 1
 

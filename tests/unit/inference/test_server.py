@@ -181,7 +181,7 @@ def test_a_server_that_hangs_while_it_starts_is_ended_when_its_launcher_is_asked
     ],
 )
 def test_a_server_that_loses_a_model_process_while_it_starts_is_started_again_and_then_given_up(
-    tmp_path, monkeypatch, looks, waits, why
+    tmp_path, monkeypatch, caplog, looks, waits, why
 ):
     monkeypatch.setattr(server, "STUCK_S", 0.1)
     monkeypatch.setattr(server, "waits_for_a_child", lambda _: waits)
@@ -194,6 +194,7 @@ def test_a_server_that_loses_a_model_process_while_it_starts_is_started_again_an
         hangs.start()
     assert hangs.poll() == -signal.SIGKILL
     assert started.read_text() == "once\n" * server.STARTS
+    assert caplog.text.count("it is started again") == server.STARTS - 1
 
 
 def test_a_server_that_aborts_while_it_starts_is_started_again_and_one_that_exits_is_not(tmp_path):
