@@ -107,12 +107,15 @@ def test_a_second_process_with_one_member_id_does_not_start(kafka: Rig) -> None:
 
 
 def test_two_stock_workers_of_one_member_id_evict_each_other_and_look_well(kafka: Rig) -> None:
-    workers = [kafka.start_stock("static"), kafka.start_stock("static")]
+    workers = [kafka.start_stock("static")]
+    kafka.until(lambda: kafka.members() == 1)
+    workers.append(kafka.start_stock("static"))
     came: set[str] = set()
 
     def evicted() -> bool:
         came.update(kafka.member_ids())
-        return len(came) > len(workers)
+        # One that is evicted while it joins gets an error unknown to its client, reads nothing any more, and looks as well.
+        return len(came) > len(workers) or "Unexpected error" in kafka.words()
 
     kafka.until(evicted, patience_s=3 * PATIENCE_S)
     assert [worker.poll() for worker in workers] == [None, None]
